@@ -1,0 +1,1 @@
+"""The edge program: sources, worker, kiosk, outbox, uplink."""

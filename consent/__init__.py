@@ -1,0 +1,1 @@
+"""Rules and proofs of consent: states, gate, notices, ledger."""

@@ -1,0 +1,1 @@
+"""Weights in, typed results out: cards, registry, sessions, adapters."""
