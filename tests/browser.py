@@ -17,10 +17,10 @@ from setup import chromium as unpacked
 from setup.layout import NPM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, CDPSession, Page, Route
 
 _FLAGS: Final = (
     "--headless",
@@ -34,6 +34,7 @@ _FLAGS: Final = (
     # What the browser itself might ask for gets no address either.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1, EXCLUDE [::1]",
 )
+_RUN_AXE: Final = "axe.run(document, {resultTypes: ['violations']}).then(result => result.violations)"
 _LOCAL_SCHEMES: Final = frozenset({"about", "blob", "data"})
 
 
@@ -123,8 +124,14 @@ def page(new_page: NewPage) -> Page:
     return new_page()
 
 
+class Axe(Protocol):
+    """Checks a page with axe-core; an empty tuple means that no rule is broken."""
+
+    def __call__(self, page: Page) -> tuple[Violation, ...]: ...
+
+
 @pytest.fixture(scope="session")
-def axe() -> Callable[[Page], tuple[Violation, ...]]:
+def axe() -> Axe:
     """Check a page with axe-core; an empty tuple means that no rule is broken."""
     script = NPM / "axe-core" / "axe.min.js"
     if not script.is_file():
@@ -134,12 +141,8 @@ def axe() -> Callable[[Page], tuple[Violation, ...]]:
     def check(page: Page) -> tuple[Violation, ...]:
         # The debugger evaluates it in the page, which a strict content security policy does not see.
         devtools = page.context.new_cdp_session(page)
-        for expression in (source, "axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)"):
-            answer = devtools.send(
-                "Runtime.evaluate", {"expression": expression, "awaitPromise": True, "returnByValue": True}
-            )
-            if "exceptionDetails" in answer:
-                pytest.fail(f"axe-core did not run: {answer['exceptionDetails']}")
+        _evaluate(devtools, source)
+        violations = _evaluate(devtools, _RUN_AXE)
         devtools.detach()
         return tuple(
             Violation(
@@ -148,7 +151,16 @@ def axe() -> Callable[[Page], tuple[Violation, ...]]:
                 help=found["help"],
                 elements=tuple(node["html"] for node in found["nodes"]),
             )
-            for found in answer["result"]["value"]
+            for found in violations
         )
 
     return check
+
+
+def _evaluate(devtools: CDPSession, expression: str) -> Any:
+    answer = devtools.send(
+        "Runtime.evaluate", {"expression": expression, "awaitPromise": True, "returnByValue": True}
+    )
+    if "exceptionDetails" in answer:
+        pytest.fail(f"axe-core did not run: {answer['exceptionDetails']}")
+    return answer["result"].get("value")

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Final
 import hypothesis
 import pytest
 
-from setup.layout import RECORDINGS, ROOT
+from setup.layout import NPM, RECORDINGS, ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from _pytest.terminal import TerminalReporter
 
 pytest_plugins = ["pytester", "tests.browser"]
@@ -56,8 +54,9 @@ def pytest_report_header() -> list[str]:
     return [
         f"hailong: Python {platform.python_version()}, {', '.join(map(_version, _SHOWN))}",
         f"onnx providers: {', '.join(onnxruntime.get_available_providers())}",
-        f"chromium: {executable() or 'none'}; shared: {'present' if _SHARED.is_dir() else 'absent'}; "
-        f"user: {'root' if os.geteuid() == 0 else 'ordinary'}; seed: {_SEED}",
+        f"chromium: {executable() or 'none'}",
+        f"shared: {'present' if _SHARED.is_dir() else 'absent'}; seed: {_SEED}; "
+        + ("run by root" if os.geteuid() == 0 else "run by an ordinary user"),
     ]
 
 
@@ -94,8 +93,6 @@ def recordings() -> Path:
 @pytest.fixture(scope="session")
 def npm() -> Path:
     """The unpacked npm packages that set-up fetched (`face-api`, `axe-core`)."""
-    from setup.layout import NPM  # noqa: PLC0415 - one user
-
     if not (NPM / "face-api" / "model").is_dir():
         pytest.fail("no face-api package: run `make test` once, it fetches the pinned package")
     return NPM
@@ -108,7 +105,7 @@ def seed() -> int:
 
 
 @pytest.fixture
-def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home, so that a test neither reads nor leaves anything of the person who runs it."""
     home = tmp_path / "home"
     home.mkdir()

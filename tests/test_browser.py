@@ -10,11 +10,11 @@ from setup.layout import ROOT
 from tests.browser import stays_on_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from playwright.sync_api import Page
 
-    from tests.browser import NewPage, Violation
+    from tests.browser import Axe, NewPage
 
 _PAGE = """<!doctype html><html lang="vi"><head><meta charset="utf-8"><title>Thử</title></head>
 <body><main><h1>Hài lòng</h1>{body}</main></body></html>"""
@@ -49,13 +49,15 @@ def address() -> Iterator[str]:
 
 
 def test_axe_finds_the_missing_text_under_a_strict_policy(
-    page: Page, address: str, axe: Callable[[Page], tuple[Violation, ...]]
+    page: Page, address: str, axe: Axe
 ) -> None:
     page.goto(f"{address}/bad")
     assert [violation.rule for violation in axe(page)] == ["image-alt"]
 
 
-def test_axe_passes_a_sound_page(page: Page, address: str, axe: Callable[[Page], tuple[Violation, ...]]) -> None:
+def test_axe_passes_a_sound_page(
+    page: Page, address: str, axe: Axe
+) -> None:
     page.goto(address)
     assert page.inner_text("h1") == "Hài lòng"
     assert axe(page) == ()

@@ -1,0 +1,46 @@
+# Two commands on a fresh machine with Python 3.11, make and git: `make demo` and `make test`.
+# What they build lies in .venv, .tools and .cache; `make clean` removes it.
+
+# The pins are compiled for Python 3.11; a newer one is taken where there is no 3.11.
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long lint types bench lock clean run-environment dev-environment
+
+help: ## Say what can be made (this list)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: run-environment ## Stream the sample counters through the whole system; DEMO_EXIT=1 ends by itself
+	@$(BIN)/hailong demo
+
+test: dev-environment ## Run the tests (ARGS="-k words" to choose)
+	@$(BIN)/python -m pytest -n 2 -m "not long" $(ARGS)
+
+test-long: dev-environment ## Run all tests, the nightly ones too
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: dev-environment ## Check style, format and the direction of imports
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports --cache-dir .cache/import-linter
+
+types: dev-environment ## Check types, strictly
+	@$(BIN)/mypy --cache-dir .cache/mypy
+
+bench: run-environment ## Measure stages, real-time factor and ingest; writes a dated record
+	@$(BIN)/hailong bench
+
+lock: dev-environment ## Compile requirements/*.in and pyproject.toml to pinned hashes (needs the network)
+	@$(PYTHON) -m setup.lock
+
+clean: ## Remove everything that make built
+	@rm -rf .venv .tools .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+run-environment:
+	@$(PYTHON) -m setup.install run
+
+dev-environment:
+	@$(PYTHON) -m setup.install dev
