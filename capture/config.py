@@ -1,0 +1,206 @@
+"""The configuration of one edge: one validated tree, read from TOML and the environment."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from capture.errors import CaptureError
+from inference.signal import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ENVIRONMENT_PREFIX: Final = "HAILONG_EDGE_"
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Polygon = Annotated[list[tuple[Share, Share]], Field(min_length=3)]
+
+
+class ConfigError(CaptureError, ValueError):
+    """The configuration cannot be used; the message names file, key and line."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CentreConfig(_Strict):
+    """Where signals go."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+", description="Base address of the centre.")]
+
+
+class KioskConfig(_Strict):
+    """The page on which citizens decide; it is only ever served on this machine."""
+
+    host: Annotated[str, Field(description="Loopback address to serve on.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port of the page; 0 takes a free one.")] = 8710
+    decision_timeout_s: Annotated[
+        float, Field(gt=0, le=600, description="Silence for this long means no.")
+    ] = 60.0
+
+
+class CounterConfig(_Strict):
+    """One counter: its devices and what they look at."""
+
+    code: Annotated[Code, Field(description="Code of the counter, as enrolled at the centre.")]
+    camera: Annotated[
+        str | None,
+        Field(description="rtsp://…, v4l2:/dev/video0, file:PATH or lavfi:GRAPH; none without a camera."),
+    ] = None
+    microphone: Annotated[
+        str | None,
+        Field(
+            description="alsa:hw:0, rtsp://…, file:PATH or lavfi:GRAPH; the camera's own sound when left out."
+        ),
+    ] = None
+    citizen_channel: Annotated[
+        Literal["left", "right", "only"],
+        Field(description="Channel of the citizen's microphone; 'only' for a single directional one."),
+    ] = "left"
+    seat_zone: Annotated[
+        Polygon | None, Field(description="Citizen's seat as corner points, each 0-1 of width and height.")
+    ] = None
+    privacy_masks: Annotated[
+        list[Polygon], Field(description="Areas blackened before anything reads the picture.")
+    ] = []
+    longest_session_s: Annotated[
+        float, Field(gt=0, le=3600, description="A session ends after this long, whatever happens.")
+    ] = 3600.0
+
+    @model_validator(mode="after")
+    def _has_a_device(self) -> Self:
+        if self.camera is None and self.microphone is None:
+            msg = f"counter '{self.code}' has neither a camera nor a microphone: give at least one"
+            raise ValueError(msg)
+        return self
+
+
+class EdgeConfig(BaseSettings):
+    """Everything that one edge program needs to know."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__"
+    )
+
+    name: Annotated[Code, Field(description="Name of this edge, as administrators see it.")] = "edge"
+    data_dir: Annotated[Path, Field(description="Folder for the key, the consent log and the outbox.")] = (
+        Path("hailong-edge")
+    )
+    centre: Annotated[CentreConfig | None, Field(description="None keeps signals here until one is set.")] = (
+        None
+    )
+    kiosk: KioskConfig = KioskConfig()
+    counters: Annotated[tuple[CounterConfig, ...], Field(min_length=1, max_length=32)]
+    metrics_port: Annotated[
+        int | None,
+        Field(ge=0, le=65535, description="Loopback port of /healthz and /metrics; none turns it off."),
+    ] = 8711
+    threads: Annotated[int, Field(ge=1, le=2, description="Threads a network may use.")] = 1
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, so that one file serves several boxes."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _codes_differ(self) -> Self:
+        codes = [counter.code for counter in self.counters]
+        twice = sorted({code for code in codes if codes.count(code) > 1})
+        if twice:
+            msg = f"counter codes are given twice: {', '.join(twice)}"
+            raise ValueError(msg)
+        return self
+
+
+def load_config(path: Path) -> EdgeConfig:
+    """Read and validate an edge configuration.
+
+    Relative file addresses and the data folder are taken from the folder of the file.
+
+    Raises:
+        ConfigError: Names the file, the key, the line where it stands, and what is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist: write one with 'hailong edge init {path}'") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    try:
+        config = EdgeConfig(**tree)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(path, text, problem) for problem in error.errors())) from error
+    return _anchored(config, path.resolve().parent)
+
+
+def _anchored(config: EdgeConfig, folder: Path) -> EdgeConfig:
+    def anchor(address: str | None) -> str | None:
+        if address is not None and address.startswith("file:"):
+            return f"file:{folder / address.removeprefix('file:')}"
+        return address
+
+    counters = tuple(
+        counter.model_copy(
+            update={"camera": anchor(counter.camera), "microphone": anchor(counter.microphone)}
+        )
+        for counter in config.counters
+    )
+    return config.model_copy(update={"data_dir": folder / config.data_dir, "counters": counters})
+
+
+def _explain(path: Path, text: str, problem: Any) -> str:  # noqa: ANN401 - pydantic's error dictionary
+    location: Sequence[int | str] = problem["loc"]
+    key = ".".join(str(part) for part in location) or "(the whole file)"
+    line = _line_of(text, location)
+    where = f"{path}:{line}" if line else str(path)
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key '{key}'; remove it or check its spelling"
+    if problem["type"] == "missing":
+        return f"{where}: '{key}' is missing"
+    given = problem.get("input")
+    shown = "" if isinstance(given, dict | list) or given is None else f" (given: {given!r})"
+    return f"{where}: '{key}': {problem['msg']}{shown}"
+
+
+def _line_of(text: str, location: Sequence[int | str]) -> int | None:
+    """Find the line of a key by walking its path through the text of the file."""
+    lines = text.splitlines()
+    position = 0
+    found: int | None = None
+    for depth, part in enumerate(location):
+        if isinstance(part, int):
+            name = re.escape(str(location[depth - 1]))
+            headers = [
+                number for number, line in enumerate(lines) if re.match(rf"\s*\[\[\s*{name}\s*\]\]", line)
+            ]
+            if part < len(headers):
+                position, found = headers[part], headers[part]
+            continue
+        key = re.escape(part)
+        pattern = re.compile(rf"\s*(?:\[\[?\s*(?:[\w.-]+\.)?{key}\s*\]\]?|{key}\s*=)")
+        for number in range(position, len(lines)):
+            if pattern.match(lines[number]):
+                position, found = number, number
+                break
+    return None if found is None else found + 1

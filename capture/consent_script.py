@@ -1,0 +1,79 @@
+"""Consent files: what the citizen of a recording decided, for replays and the demo.
+
+A recording `NAME.mp4` may have `NAME.consent.toml` beside it. Without one (and without
+an explicit `--consent`), nothing of the recording is read.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from capture.errors import CaptureError
+from consent.purpose import Purpose
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class ConsentScriptError(CaptureError, ValueError):
+    """A consent file is missing or cannot be used."""
+
+
+class ConsentScript(BaseModel):
+    """What one citizen does at the kiosk.
+
+    Attributes:
+        decision: `given`, `refused`, or `silent` (no tap until the time-out, which means no).
+        purposes: What is given; empty unless the decision is `given`.
+        decides_after_s: Seconds between the notice and the tap.
+        withdraws_after_s: Seconds of capture after which the citizen withdraws.
+        language: Language of the notice that was shown.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    decision: Literal["given", "refused", "silent"]
+    purposes: frozenset[Purpose] = frozenset()
+    decides_after_s: Annotated[float, Field(ge=0, le=600)] = 1.0
+    withdraws_after_s: Annotated[float, Field(ge=0, le=3600)] | None = None
+    language: Literal["vi", "en"] = "vi"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.decision == "given") != bool(self.purposes):
+            msg = "purposes are named when, and only when, the decision is 'given'"
+            raise ValueError(msg)
+        if self.withdraws_after_s is not None and self.decision != "given":
+            msg = "only what was given can be withdrawn"
+            raise ValueError(msg)
+        return self
+
+
+def consent_file_of(media: Path) -> Path:
+    """Return where the consent file of a recording is looked for."""
+    return media.with_suffix(".consent.toml")
+
+
+def load_consent_script(media: Path) -> ConsentScript:
+    """Read the consent file beside a recording.
+
+    Raises:
+        ConsentScriptError: There is none, or it cannot be used; nothing may be read then.
+    """
+    path = consent_file_of(media)
+    try:
+        return ConsentScript.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise ConsentScriptError(
+            f"{media} has no consent file {path.name} beside it, so nothing of it is read. Write one "
+            '(decision = "given", purposes = ["image", "voice"]), or say '
+            "what was consented to with --consent image,voice."
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConsentScriptError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'file'}: {p['msg']}" for p in error.errors())
+        raise ConsentScriptError(f"{path} cannot be used: {problems}") from error

@@ -1,0 +1,98 @@
+"""A wrong configuration is told with file, key and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from capture.config import ConfigError, load_config
+
+GOOD = """\
+name = "edge-a"
+data_dir = "data"
+
+[centre]
+url = "http://127.0.0.1:8700"
+
+[kiosk]
+port = 8710
+
+[[counters]]
+code = "quay-1"
+camera = "rtsp://127.0.0.1:8554/quay-1"
+
+[[counters]]
+code = "quay-2"
+camera = "file:clips/a.mp4"
+seat_zone = [[0.2, 0.1], [0.8, 0.1], [0.8, 1.0]]
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "edge.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_good_file_is_read_and_its_paths_start_at_the_file(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, GOOD))
+    assert config.data_dir == tmp_path / "data"
+    assert [counter.code for counter in config.counters] == ["quay-1", "quay-2"]
+    assert config.counters[0].camera == "rtsp://127.0.0.1:8554/quay-1"
+    assert config.counters[1].camera == f"file:{tmp_path}/clips/a.mp4"
+
+
+def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAILONG_EDGE_NAME", "edge-b")
+    monkeypatch.setenv("HAILONG_EDGE_CENTRE__URL", "https://centre.example")
+    config = load_config(write(tmp_path, GOOD))
+    assert config.name == "edge-b"
+    assert config.centre is not None
+    assert config.centre.url == "https://centre.example"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "line", "words"),
+    [
+        ("prot = 8710", "port = 8710", 8, "unknown key 'kiosk.prot'"),
+        ("port = 99999", "port = 8710", 8, "'kiosk.port'"),
+        ('url = "centre"', 'url = "http://127.0.0.1:8700"', 5, "'centre.url'"),
+        ('code = "Quầy 2"', 'code = "quay-2"', 15, "'counters.1.code'"),
+        (
+            "seat_zone = [[0.2, 0.1], [0.8, 1.7], [0, 0]]",
+            "seat_zone = [[0.2, 0.1], [0.8, 0.1], [0.8, 1.0]]",
+            17,
+            "1.7",
+        ),
+        ('code = "quay-1"', 'code = "quay-2"', None, "given twice: quay-1"),
+    ],
+)
+def test_an_error_names_file_key_and_line(
+    tmp_path: Path, wrong: str, right: str, line: int | None, words: str
+) -> None:
+    path = write(tmp_path, GOOD.replace(right, wrong))
+    with pytest.raises(ConfigError) as raised:
+        load_config(path)
+    message = str(raised.value)
+    assert (f"{path}:{line}:" if line else str(path)) in message
+    assert words in message
+
+
+def test_a_counter_without_devices_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, '[[counters]]\ncode = "quay-1"\n')
+    with pytest.raises(ConfigError, match="neither a camera nor a microphone"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("name = ", "not valid TOML"), ('name = "x"', "'counters' is missing")]
+)
+def test_unusable_files(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(write(tmp_path, text))
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="hailong edge init"):
+        load_config(tmp_path / "edge.toml")
