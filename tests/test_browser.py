@@ -48,16 +48,12 @@ def address() -> Iterator[str]:
     server.server_close()
 
 
-def test_axe_finds_the_missing_text_under_a_strict_policy(
-    page: Page, address: str, axe: Axe
-) -> None:
+def test_axe_finds_the_missing_text_under_a_strict_policy(page: Page, address: str, axe: Axe) -> None:
     page.goto(f"{address}/bad")
     assert [violation.rule for violation in axe(page)] == ["image-alt"]
 
 
-def test_axe_passes_a_sound_page(
-    page: Page, address: str, axe: Axe
-) -> None:
+def test_axe_passes_a_sound_page(page: Page, address: str, axe: Axe) -> None:
     page.goto(address)
     assert page.inner_text("h1") == "Hài lòng"
     assert axe(page) == ()
