@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
     """Run from make; 0 when everything is there."""
     if sys.version_info < _OLDEST:
         say(
-            f"hailong needs Python 3.11 or newer, this is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11 …"
+            f"hailong needs Python 3.11 or newer and this is {sys.version.split()[0]}: make PYTHON=python3.11 …"
         )
         return 1
     if arguments not in (["run"], ["dev"]):
