@@ -1,0 +1,187 @@
+"""Numbers as Vietnamese people say them, found in lower-case unpunctuated text.
+
+A recogniser writes "không chín một hai" for 0912, "ba mươi mốt" for 31 and "hai
+trăm linh năm" for 205, in northern and southern words, now and then with a wrong
+tone. A `Run` is one unbroken stretch of such words and the digits that were heard.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+DIGITS: Final = {
+    **{"không": "0", "hông": "0", "khônh": "0", "dê rô": "0"},
+    **{"một": "1", "mốt": "1", "mộc": "1", "hai": "2", "ba": "3", "bốn": "4", "tư": "4", "bống": "4"},
+    **{"năm": "5", "lăm": "5", "nhăm": "5", "sáu": "6", "xáu": "6", "bảy": "7", "bẩy": "7", "bải": "7"},
+    **{"tám": "8", "chín": "9", "chính": "9"},
+}
+"""Digit words, with what recognisers and dialects make of them."""
+_UNSURE: Final = frozenset({"không", "hông", "chính", "mộc", "ba", "tư", "năm", "hai", "bải"})
+"""Digit words that are ordinary words too; alone they never start evidence of a number."""
+_TEN: Final = "mười"
+_TENS: Final = frozenset({"mươi", "mưới", "chục"})
+_SHORT_TENS: Final = {"hăm": "2", "băm": "3"}
+_HUNDRED: Final = frozenset({"trăm", "chăm", "tram"})
+_LINK: Final = frozenset({"linh", "lẻ", "lẽ"})
+_MAGNITUDE: Final = frozenset({"nghìn", "ngàn", "ngìn", "triệu", "chiệu", "tỷ", "tỉ", "vạn", "k"})
+_HALF: Final = frozenset({"rưỡi", "rưởi", "rữi"})
+_PAUSE: Final = frozenset(
+    "ạ à ờ ừ ừm ơ rồi dạ chấm phẩy gạch ngang xẹt xuyệt xiên số con cộng trừ kế tiếp xong đúp kép nha nhé".split()
+)
+"""Words that people put between the groups of a long number."""
+_LETTERS: Final = frozenset(
+    "a b bê bờ c xê cê d dê đ đê e ép f g gờ giê h hát k ka l lờ eo m mờ em-mờ n nờ p pê r rờ s sờ ét t tê u v vê x ích y".split()
+)
+"""Names of letters inside plates and dossier codes."""
+_MAX_PAUSE: Final = 2
+
+
+def _toneless(word: str) -> str:
+    flat = unicodedata.normalize("NFD", word.replace("đ", "d"))
+    return "".join(letter for letter in flat if not unicodedata.combining(letter))
+
+
+_NEAR: Final = frozenset(_toneless(word) for word in DIGITS) | {"muoi", "tram", "linh"}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One unbroken stretch of number words.
+
+    Attributes:
+        start: Index of its first token.
+        end: Index after its last token.
+        digits: The digits heard, such as "0912" for "không chín một hai".
+        by_digit: Whether every digit was read alone, as identifiers are.
+        amount: Whether a word such as "nghìn" makes it a quantity.
+        leading: How many digits were read alone before anything else.
+    """
+
+    start: int
+    end: int
+    digits: str
+    by_digit: bool
+    amount: bool
+    leading: int
+
+
+def _is_number(token: str) -> bool:
+    return (
+        token in DIGITS
+        or token == _TEN
+        or token in _TENS
+        or token in _SHORT_TENS
+        or token in _HUNDRED
+        or token.isdecimal()
+        or (token.startswith("+") and token[1:].isdecimal())
+    )
+
+
+def _continues(token: str) -> bool:
+    return _is_number(token) or token in _LINK or token in _MAGNITUDE or token in _HALF
+
+
+def _bridge(tokens: Sequence[str], at: int, heard: int) -> int:
+    """Return where the number goes on after a pause word, a letter or a misheard digit, else `at`."""
+    for gap in range(1, _MAX_PAUSE + 1):
+        after = at + gap
+        if after >= len(tokens) or not _is_number(tokens[after]):
+            continue
+        between = tokens[at:after]
+        soft = all(word in _PAUSE or word in _LETTERS or _toneless(word) in _NEAR for word in between)
+        # A wrong word in the middle of a long read-out belongs to it: two digits before, two after.
+        enough = 2
+        firm = (
+            heard >= enough
+            and after + 1 < len(tokens)
+            and _is_number(tokens[after + 1])
+            and tokens[after] not in _UNSURE | {"mươi"}
+            and gap == 1
+            and heard + 1 >= enough * 2
+        )
+        if soft or firm:
+            return after
+    return at
+
+
+def _ends_at(tokens: Sequence[str], start: int) -> int:
+    """Return the index after the last token of the run that starts at `start`."""
+    at = start
+    while at < len(tokens):
+        if _continues(tokens[at]):
+            at += 1
+            continue
+        onward = _bridge(tokens, at, at - start)
+        if onward == at:
+            break
+        at = onward
+    return at
+
+
+def _heard(tokens: Sequence[str]) -> tuple[str, int]:
+    """Return the digits of a run's tokens and how many were read alone at its start."""
+    digits: list[str] = []
+    leading = 0
+    alone = True
+    at = 0
+    while at < len(tokens):
+        token = tokens[at]
+        following = tokens[at + 1] if at + 1 < len(tokens) else ""
+        after = tokens[at + 2] if at + 2 < len(tokens) else ""
+        step = 1
+        if token in DIGITS and following in _TENS:
+            unit = DIGITS.get(after)
+            digits += [DIGITS[token], unit or "0"]
+            step = 3 if unit else 2
+            alone = False
+        elif token in DIGITS and following in _HUNDRED:
+            digits.append(DIGITS[token])
+            step = 2
+            alone = False
+            if after not in DIGITS and after not in _LINK and after != _TEN:
+                digits += ["0", "0"]
+        elif token == _TEN or token in _SHORT_TENS:
+            unit = DIGITS.get(following)
+            digits += [_SHORT_TENS.get(token, "1"), unit or "0"]
+            step = 2 if unit else 1
+            alone = False
+        elif token in DIGITS:
+            digits.append(DIGITS[token])
+            leading += alone
+        elif token in _LINK:
+            digits.append("0")
+            alone = False
+        elif token.lstrip("+").isdecimal():
+            written = token.lstrip("+")
+            digits += written
+            leading += len(written) * alone
+        elif token in _MAGNITUDE or token in _HALF:
+            alone = False
+        at += step
+    return "".join(digits), leading
+
+
+def find_runs(tokens: Sequence[str]) -> tuple[Run, ...]:
+    """Find the stretches of number words in a sequence of lower-case tokens.
+
+    Args:
+        tokens: Syllables, lower case, composed (NFC), without punctuation.
+    """
+    runs: list[Run] = []
+    at = 0
+    while at < len(tokens):
+        if not _is_number(tokens[at]):
+            at += 1
+            continue
+        end = _ends_at(tokens, at)
+        inside = tokens[at:end]
+        digits, leading = _heard(inside)
+        amount = any(token in _MAGNITUDE or token in _HALF for token in inside)
+        runs.append(
+            Run(at, end, digits, by_digit=leading == len(digits) and bool(digits), amount=amount, leading=leading)
+        )
+        at = max(end, at + 1)
+    return tuple(runs)
