@@ -1,0 +1,76 @@
+"""The exception tree of the central program.
+
+ApiError
+├── SettingsInvalid      the settings file or the environment is wrong
+├── PortTaken            another program listens on the address
+├── PostgresError        the embedded PostgreSQL cannot be used
+│   ├── PostgresMissing      no server binaries were found
+│   ├── PostgresUnreachable  the unprivileged user cannot read what it needs
+│   └── PostgresBusy         another program runs on the same data directory
+├── DatabaseUnavailable  the database does not answer or cannot write
+├── SchemaOutdated       the database is not at the newest migration
+├── Refused              a request that is answered with a problem document
+└── EnrolmentError       an enrolment that cannot be made
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+
+class ApiError(Exception):
+    """Base of all errors of the central program."""
+
+
+class SettingsInvalid(ApiError, ValueError):
+    """The settings are wrong; the message names file and key."""
+
+
+class PortTaken(ApiError, OSError):
+    """The address is in use by another program."""
+
+
+class PostgresError(ApiError, RuntimeError):
+    """The embedded PostgreSQL cannot be used."""
+
+
+class PostgresMissing(PostgresError, FileNotFoundError):
+    """No PostgreSQL binaries were found."""
+
+
+class PostgresUnreachable(PostgresError, PermissionError):
+    """The unprivileged user cannot enter a directory that the server needs."""
+
+
+class PostgresBusy(PostgresError):
+    """Another program holds the data directory."""
+
+
+class DatabaseUnavailable(ApiError, ConnectionError):
+    """The database does not answer or cannot write; nothing was acknowledged."""
+
+
+class SchemaOutdated(ApiError, RuntimeError):
+    """The database is not at the newest migration."""
+
+
+class EnrolmentError(ApiError, ValueError):
+    """A counter, token or edge that cannot be enrolled or revoked."""
+
+
+class Refused(ApiError):
+    """A request the service answers with an RFC 9457 problem document.
+
+    Attributes:
+        status: HTTP status of the answer.
+        kind: Last part of the problem's type, a stable code for programs.
+        detail: What happened and what to do next, for people.
+        extra: Further members of the problem document.
+    """
+
+    def __init__(self, status: HTTPStatus, kind: str, detail: str, **extra: object) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.extra = extra

@@ -1,0 +1,65 @@
+"""One real PostgreSQL a test process, one database a test from a template."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from api.database import Database
+from api.postgres import EmbeddedPostgres
+
+from tests.api.senders import Edge, enrolled_edge
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def open_dir() -> Iterator[Path]:
+    """Give a short directory that the unprivileged server user may enter (pytest's own are closed)."""
+    path = Path(tempfile.mkdtemp(prefix="hl-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    path = Path(tempfile.mkdtemp(prefix="hl-pg-", dir="/tmp"))
+    path.chmod(0o755)
+    server = EmbeddedPostgres(path / "data", durable=False)
+    try:
+        server.start()
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE template_central")
+        Database(server.dsn("template_central")).migrate()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def dsn(postgres: EmbeddedPostgres) -> Iterator[str]:
+    name = f"test_{os.getpid()}_{next(_NUMBERS)}"
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_central STRATEGY FILE_COPY")
+    yield postgres.dsn(name)
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(dsn: str) -> Iterator[Database]:
+    with Database(dsn) as database:
+        yield database
+
+
+@pytest.fixture
+def edge(database: Database) -> Edge:
+    return enrolled_edge(database, ["counter-1", "counter-2"])
