@@ -1,0 +1,135 @@
+"""Calibration of expression probabilities: a multinomial head of a few dozen numbers.
+
+Networks trained on posed or web faces call most talking, neutral adults negative. The head
+takes the network's log-probabilities and returns probabilities of three classes that were
+fitted on other people's faces. Sites refit it; its version stands in every signal.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Annotated, Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.card import Code, Line, Sha256
+from models.errors import CalibrationError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CLASSES: Final = ("negative", "neutral", "positive")
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_FOLDER: Final = "calibrations"
+
+
+class CalibrationFile(BaseModel):
+    """What a calibration file holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Code
+    network: Code
+    network_sha256: Sha256
+    labels: tuple[str, ...]
+    """Labels of the network, in the order of the coefficients' columns."""
+    floor: Annotated[float, Field(lt=0.0, ge=-50.0)]
+    """Log-probabilities below this count as this: they carry no more information."""
+    coefficients: Annotated[tuple[tuple[_Finite, ...], ...], Field(min_length=3, max_length=3)]
+    """One row a class (negative, neutral, positive), one column a label."""
+    intercepts: Annotated[tuple[_Finite, ...], Field(min_length=3, max_length=3)]
+    fitted_on: Line
+    method: Line
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """A multinomial head over a network's log-probabilities.
+
+    Attributes:
+        version: Version of the calibration file.
+        coefficients: Shape (3, labels).
+        intercepts: Shape (3,).
+        floor: Smallest log-probability that is looked at.
+    """
+
+    version: str
+    coefficients: NDArray[np.float64]
+    intercepts: NDArray[np.float64]
+    floor: float
+
+    def apply(self, log_probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return probabilities of negative, neutral and positive.
+
+        Args:
+            log_probabilities: Shape (n, labels).
+
+        Returns:
+            Shape (n, 3), rows sum to 1.
+        """
+        features = np.maximum(log_probabilities.astype(np.float64), self.floor)
+        return softmax(features @ self.coefficients.T + self.intercepts)
+
+
+def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn rows of scores into rows of probabilities."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def read_calibration(
+    source: Path | Traversable, *, network_sha256: str, labels: tuple[str, ...], version: str | None = None
+) -> Calibration:
+    """Read a calibration and check that it belongs to a network.
+
+    Args:
+        source: A TOML file.
+        network_sha256: Hash of the network that it will be applied to.
+        labels: The network's labels in order.
+        version: The version the model card names; None accepts any.
+
+    Raises:
+        CalibrationError: The file is malformed, or was fitted for another network.
+    """
+    try:
+        content = CalibrationFile.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CalibrationError(
+            f"Calibration {source} cannot be read: {error}. Correct or reinstall it."
+        ) from error
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+        )
+        raise CalibrationError(f"Calibration {source} is wrong at {faults}. Correct these keys.") from error
+    if content.network_sha256 != network_sha256:
+        raise CalibrationError(
+            f"Calibration {source} was fitted for the network {content.network_sha256}, not {network_sha256}. "
+            "Fit it again for this network with 'python -m models.fit_expression'."
+        )
+    if version is not None and content.version != version:
+        raise CalibrationError(
+            f"Calibration {source} has version {content.version}, the model card names {version}. Reinstall hailong."
+        )
+    if content.labels != labels or any(len(row) != len(labels) for row in content.coefficients):
+        raise CalibrationError(
+            f"Calibration {source} has columns for {content.labels}, the network gives {labels}. Fit it again."
+        )
+    return Calibration(
+        version=content.version,
+        coefficients=np.asarray(content.coefficients, np.float64),
+        intercepts=np.asarray(content.intercepts, np.float64),
+        floor=content.floor,
+    )
+
+
+def shipped_calibration(file_name: str) -> Traversable:
+    """Return the calibration file of this name that is part of this package."""
+    return resources.files("models") / _FOLDER / file_name

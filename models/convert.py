@@ -1,0 +1,310 @@
+"""Set-up of the expression network: from face-api's published weights to ONNX.
+
+The weights are quantised to bytes in the published shard; they are turned back to float32
+and laid into a graph that we write ourselves. The result must give what the original
+network gave on drawn pictures (`expression_recorded.json`), else nothing is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from models.errors import ConversionError
+from models.session import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+SIDE_PX: Final = 112
+MEAN_RGB: Final = (122.782, 117.001, 104.298)
+LABELS: Final = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
+LOGIT_TOLERANCE: Final = 1e-3
+"""Largest accepted difference of a log-probability from the original's."""
+_BLOCKS: Final = 4
+_LAYERS: Final = 4
+_OPSET: Final = 17
+_IR: Final = 8
+_MANIFEST: Final = "face_expression_model-weights_manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How closely a converted network follows the original on the recorded pictures."""
+
+    pictures: int
+    largest_log_difference: float
+
+
+def convert_expression(package: Path) -> bytes:
+    """Convert the expression network of an unpacked `@vladmandic/face-api` package.
+
+    The bytes depend on the weights alone, so their hash can be pinned.
+
+    Args:
+        package: The unpacked package, or its `model` folder.
+
+    Returns:
+        A serialised ONNX network: `pictures` (n, 112, 112, 3) float32 RGB 0-255 to
+        `log_probabilities` (n, 7) in the order of `LABELS`.
+
+    Raises:
+        ConversionError: Files are missing or not what the converter knows.
+    """
+    folder = package / "model" if (package / "model").is_dir() else package
+    return _graph(_weights(folder)).SerializeToString(deterministic=True)
+
+
+def compare_with_original(network: bytes | Path) -> Agreement:
+    """Run a converted network on the drawn pictures and compare with the original's record.
+
+    Raises:
+        ConversionError: A log-probability differs by more than `LOGIT_TOLERANCE`.
+    """
+    record = json.loads((resources.files("models") / "expression_recorded.json").read_text(encoding="utf-8"))
+    session = open_session(network)
+    worst = 0.0
+    for entry in record["recorded"]:
+        picture = drawn_picture(entry["kind"], entry["variant"])
+        if int(picture.sum()) != entry["pixel_sum"]:
+            raise ConversionError(
+                f"The drawn picture {entry['kind']} {entry['variant']} differs from the recorded one: "
+                "models/convert.py and expression_recorded.json do not belong together. Reinstall hailong."
+            )
+        logits = np.asarray(entry["logits"], np.float64)
+        expected = logits - np.logaddexp.reduce(logits)
+        (found,) = session.run({session.input_names[0]: picture[None].astype(np.float32)})
+        worst = max(worst, float(np.max(np.abs(found[0] - expected))))
+    if not worst <= LOGIT_TOLERANCE:
+        raise ConversionError(
+            f"The converted expression network differs from the original by {worst:.2g} in a log-probability "
+            f"(allowed: {LOGIT_TOLERANCE:g}). It was not installed; check the package that it came from."
+        )
+    return Agreement(pictures=len(record["recorded"]), largest_log_difference=worst)
+
+
+def install_expression(package: Path, folder: Path, file_name: str) -> tuple[Path, Agreement]:
+    """Convert, compare and write the expression network into a model folder, atomically.
+
+    Raises:
+        ConversionError: The conversion failed or disagrees with the original.
+    """
+    network = convert_expression(package)
+    agreement = compare_with_original(network)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / file_name
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{file_name}.", delete=False) as stream:
+        partial = Path(stream.name)
+        try:
+            stream.write(network)
+            stream.flush()
+            os.fsync(stream.fileno())
+            partial.chmod(0o644)
+            partial.replace(target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    return target, agreement
+
+
+def drawn_picture(kind: str, variant: int) -> NDArray[np.uint8]:
+    """Draw a test picture from whole-number formulas, alike in every language.
+
+    Args:
+        kind: `lattice`, `flat` or `drawn-face`.
+        variant: Number of the variant.
+
+    Returns:
+        RGB, uint8, shape (112, 112, 3).
+    """
+    y, x, c = np.meshgrid(np.arange(SIDE_PX), np.arange(SIDE_PX), np.arange(3), indexing="ij")
+    if kind == "lattice":
+        shade = (
+            x * (3 + variant) + y * (5 + 2 * variant) + c * (17 + variant) + ((x * y * (variant + 1)) >> 4)
+        ) % 256
+    elif kind == "flat":
+        shade = (variant * 85 + c * 20 * variant) % 256
+    else:
+        shade = _drawn_face(variant, x, y, c)
+    return shade.astype(np.uint8)
+
+
+def _drawn_face(mouth: int, x: NDArray[Any], y: NDArray[Any], c: NDArray[Any]) -> NDArray[Any]:
+    """Draw a disc with two eyes and a mouth that is flat (0), drooping (1) or smiling (2)."""
+
+    def disc(centre_x: int, centre_y: int, radius: int) -> NDArray[Any]:
+        return (x - centre_x) ** 2 + (y - centre_y) ** 2 <= radius**2
+
+    shade = np.where(disc(56, 58, 46), np.array([205, 170, 150])[c], np.array([70, 80, 95])[c])
+    shade = np.where(disc(38, 46, 6) | disc(74, 46, 6), 30 + 10 * c, shade)
+    bow = np.array([0, 1, -1])[mouth] * ((x - 56) ** 2 // 64)
+    lips = (np.abs(x - 56) <= 20) & (np.abs(y - (84 + bow)) <= 3)  # noqa: PLR2004 - drawing
+    teeth = 2
+    return np.where(lips, 235 if mouth == teeth else 60 + 40 * (c == 0), shade)
+
+
+def _weights(folder: Path) -> dict[str, NDArray[np.float32]]:
+    """Read the manifest and turn the shard's bytes back to float32."""
+    manifest = folder / _MANIFEST
+    try:
+        groups = json.loads(manifest.read_text(encoding="utf-8"))
+        weights: dict[str, NDArray[np.float32]] = {}
+        for group in groups:
+            shard = b"".join((folder / path).read_bytes() for path in group["paths"])
+            position = 0
+            for entry in group["weights"]:
+                weights[entry["name"]], position = _tensor(entry, shard, position)
+            if position != len(shard):
+                raise ConversionError(
+                    f"{manifest} describes {position} bytes but its shard has {len(shard)}. "
+                    "Fetch @vladmandic/face-api 1.7.15 again."
+                )
+    except OSError as error:
+        raise ConversionError(
+            f"The expression network of face-api is not in {folder}: {error}. "
+            "Fetch it with 'npm pack @vladmandic/face-api@1.7.15' and unpack it."
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConversionError(
+            f"{manifest} is not a weight manifest that can be read ({error!r}). Fetch @vladmandic/face-api 1.7.15 again."
+        ) from error
+    return weights
+
+
+def _tensor(entry: Mapping[str, Any], shard: bytes, position: int) -> tuple[NDArray[np.float32], int]:
+    """Read one tensor of a shard and return it with the position behind it."""
+    count = int(np.prod(entry["shape"]))
+    quantised = entry.get("quantization")
+    if quantised is None:
+        values = np.frombuffer(shard, "<f4", count, position)
+        return values.astype(np.float32).reshape(entry["shape"]), position + 4 * count
+    if quantised["dtype"] != "uint8":
+        msg = f"weights quantised to {quantised['dtype']}"
+        raise ValueError(msg)
+    steps = np.frombuffer(shard, np.uint8, count, position).astype(np.float32)
+    values = steps * np.float32(quantised["scale"]) + np.float32(quantised["min"])
+    return values.astype(np.float32).reshape(entry["shape"]), position + count
+
+
+class _Builder:
+    """Collects nodes and weights of a graph, naming results in order."""
+
+    def __init__(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        self._weights = weights
+        self.nodes: list[onnx.NodeProto] = []
+        self.initialisers: list[onnx.TensorProto] = []
+
+    def weight(self, name: str) -> NDArray[np.float32]:
+        try:
+            return self._weights[name]
+        except KeyError:
+            raise ConversionError(
+                f"The weights hold no '{name}': this is not face-api 1.7.15's expression network."
+            ) from None
+
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def node(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:  # noqa: ANN401 - ONNX attributes
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+    def convolution(
+        self,
+        source: str,
+        name: str,
+        filters: NDArray[np.float32],
+        bias: str | None,
+        stride: int,
+        groups: int = 1,
+    ) -> str:
+        """Add a convolution with TensorFlow's 'same' padding (filters: height, width, in, out)."""
+        size = filters.shape[0]
+        inputs = [source, self.constant(f"{name}.filters", filters.transpose(3, 2, 0, 1))]
+        if bias is not None:
+            inputs.append(self.constant(f"{name}.bias", self.weight(bias)))
+        return self.node(
+            "Conv",
+            inputs,
+            name,
+            kernel_shape=[size, size],
+            strides=[stride, stride],
+            auto_pad="SAME_UPPER",
+            group=groups,
+        )
+
+    def separable(self, source: str, name: str, stride: int) -> str:
+        """Add a depthwise 3 x 3 convolution followed by a pointwise one."""
+        depthwise = self.weight(f"{name}/depthwise_filter")
+        channels = depthwise.shape[2]
+        spread = self.convolution(
+            source, f"{name}.depthwise", depthwise.transpose(0, 1, 3, 2), None, stride, groups=channels
+        )
+        return self.convolution(
+            spread, f"{name}.pointwise", self.weight(f"{name}/pointwise_filter"), f"{name}/bias", 1
+        )
+
+    def block(self, source: str, number: int) -> str:
+        """Add one dense block: each layer sees the sum of all before it."""
+        prefix = f"dense{number}"
+        if number == 0:
+            opening = self.convolution(
+                source, f"{prefix}/conv0", self.weight(f"{prefix}/conv0/filters"), f"{prefix}/conv0/bias", 2
+            )
+        else:
+            opening = self.separable(source, f"{prefix}/conv0", 2)
+        total = self.node("Relu", [opening], f"{prefix}/relu0")
+        active = total
+        for layer in range(1, _LAYERS):
+            fresh = self.separable(active, f"{prefix}/conv{layer}", 1)
+            total = self.node("Add", [total, fresh], f"{prefix}/sum{layer}")
+            active = self.node("Relu", [total], f"{prefix}/relu{layer}")
+        return active
+
+
+def _graph(weights: Mapping[str, NDArray[np.float32]]) -> onnx.ModelProto:
+    build = _Builder(weights)
+    mean = build.constant("mean_rgb", np.asarray(MEAN_RGB, np.float32).reshape(1, 1, 1, 3))
+    full = build.constant("full_scale", np.asarray(255.0, np.float32))
+    shifted = build.node("Sub", ["pictures", mean], "shifted")
+    scaled = build.node("Div", [shifted, full], "scaled")
+    flow = build.node("Transpose", [scaled], "channels_first", perm=[0, 3, 1, 2])
+    for number in range(_BLOCKS):
+        flow = build.block(flow, number)
+    pooled = build.node("AveragePool", [flow], "pooled", kernel_shape=[7, 7], strides=[2, 2])
+    flat = build.node("Flatten", [pooled], "flat", axis=1)
+    logits = build.node(
+        "Gemm",
+        [
+            flat,
+            build.constant("fc.weights", build.weight("fc/weights")),
+            build.constant("fc.bias", build.weight("fc/bias")),
+        ],
+        "logits",
+    )
+    build.node("LogSoftmax", [logits], "log_probabilities", axis=1)
+    graph = helper.make_graph(
+        build.nodes,
+        "face_expression",
+        [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["n", SIDE_PX, SIDE_PX, 3])],
+        [helper.make_tensor_value_info("log_probabilities", TensorProto.FLOAT, ["n", len(LABELS)])],
+        build.initialisers,
+    )
+    network = helper.make_model(
+        graph, producer_name="hailong", opset_imports=[helper.make_opsetid("", _OPSET)]
+    )
+    network.ir_version = _IR
+    onnx.checker.check_model(network, full_check=True)
+    return network
