@@ -1,0 +1,60 @@
+"""What can go wrong around consent.
+
+ConsentError
+├── NotPermitted          media or a lease without a live grant
+│   └── UnpermittedUnit   a device gave a unit of a purpose that was not granted
+├── TransitionRefused     the state machine has no such step
+├── AskedTwice            one session, one question
+├── DecisionIncomplete    a purpose was left open, or somebody else answered
+├── UnknownRecord         no such record in this log
+├── NoticeError           a notice is missing or differs from what its hash says
+└── LedgerError
+    ├── LedgerUnavailable locked, disk full, not readable: nothing is permitted
+    └── LedgerCorrupt     tampered with, cut short, or another log's file
+"""
+
+from __future__ import annotations
+
+
+class ConsentError(Exception):
+    """Base of all errors of this package."""
+
+
+class NotPermitted(ConsentError, PermissionError):
+    """There is no live consent for what was asked."""
+
+
+class UnpermittedUnit(NotPermitted):
+    """A device handed out a unit of a purpose that the citizen did not give."""
+
+
+class TransitionRefused(ConsentError):
+    """The record is in a state from which this step does not exist."""
+
+
+class AskedTwice(ConsentError):
+    """The citizen of this session was asked before."""
+
+
+class DecisionIncomplete(ConsentError, ValueError):
+    """A decision must answer each purpose that was offered, and come from the citizen."""
+
+
+class UnknownRecord(ConsentError, LookupError):
+    """The log holds no record of this id."""
+
+
+class NoticeError(ConsentError):
+    """A notice is missing, unreadable, or not the one that was shown."""
+
+
+class LedgerError(ConsentError):
+    """Base of the errors of the consent log."""
+
+
+class LedgerUnavailable(LedgerError, OSError):
+    """The log cannot be read or written now."""
+
+
+class LedgerCorrupt(LedgerError):
+    """The log is not the one that was written."""

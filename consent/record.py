@@ -1,0 +1,222 @@
+"""One consent: what was asked, in which words, what was answered, under which terms.
+
+The structure follows ISO/IEC TS 27560: header, processing, parties, events. There is
+no field that could hold a face, a voice, a name, a citizen's number or a score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, ClassVar, Final, Literal
+from uuid import UUID
+
+import rfc8785
+import uuid6
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, TypeAdapter
+
+from consent.purpose import Purpose
+
+SCHEMA_VERSION: Final = 1
+VALIDITY_LIMIT_S: Final = 60 * 60
+"""No consent is good for longer than this, whatever a record says."""
+
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9._:-]{0,62}[a-z0-9])?$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
+Line = Annotated[str, StringConstraints(max_length=600)]
+
+
+class Answer(StrEnum):
+    """The answer for one purpose."""
+
+    OPEN = "open"
+    GIVEN = "given"
+    REFUSED = "refused"
+
+
+class Channel(StrEnum):
+    """How the notice reached the citizen."""
+
+    KIOSK = "kiosk"
+    FILE = "file"
+    """A consent file beside a recording, for replay."""
+
+
+class IndicatedBy(StrEnum):
+    """Who caused an event."""
+
+    CITIZEN = "citizen"
+    SYSTEM = "system"
+    CONTROLLER = "controller"
+    AUTHORITY = "authority"
+
+
+_STRICT: Final = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeReference:
+    """The exact notice that was shown: its rendered bytes hash to `sha256`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    notice_id: Code
+    version: Code
+    sha256: Sha256
+    language: Language
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeDecision:
+    """One purpose and its own answer."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    purpose: Purpose
+    answer: Answer = Answer.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class DataCategory:
+    """A category of data, whether it is sensitive, and the sentence that said so."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    code: Code
+    sensitive: bool
+    sentence: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long one category is kept; 0 days: never stored."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    category: Code
+    days: Annotated[int, Field(ge=0, le=36_500)]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Who processes, why it is lawful, where it is kept, and what the citizen can do."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    terms_id: Code
+    version: Code
+    legal_basis: tuple[Line, ...]
+    processing: tuple[Code, ...]
+    human_oversight: Line
+    controller: Line
+    processor: Line | None
+    contact: Line
+    authority: Line
+    recipients: tuple[Line, ...]
+    storage_place: Line
+    retention: tuple[Retention, ...]
+    withdrawal_methods: tuple[Code, ...]
+    rights: Line
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRecord:
+    """One consent of one transaction at one counter.
+
+    Attributes:
+        record_id: UUIDv7.
+        receipt_id: UUIDv7; what the citizen takes home names this, not the record.
+        subject_pseudonym: HMAC of the transaction number under the agency's key, or
+            None where the counter has no transaction number.
+        device_key_id: Key of the edge device, once it is enrolled.
+        shown_at: When the notice in the deciding language was on the screen.
+        dwell_ms: From then to the decision, on the monotonic clock.
+        validity_s: Hard limit; the end of the transaction ends it earlier.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    record_id: UUID
+    receipt_id: UUID
+    session_id: UUID
+    counter: Code
+    notice: NoticeReference
+    offered_at: AwareDatetime
+    decisions: Annotated[tuple[PurposeDecision, ...], Field(min_length=1, max_length=len(Purpose))]
+    categories: tuple[DataCategory, ...]
+    terms: Terms
+    validity_s: Annotated[int, Field(gt=0, le=VALIDITY_LIMIT_S)] = VALIDITY_LIMIT_S
+    one_transaction: Literal[True] = True
+    subject_pseudonym: Sha256 | None = None
+    device_key_id: Sha256 | None = None
+    shown_at: AwareDatetime | None = None
+    decided_at: AwareDatetime | None = None
+    dwell_ms: Annotated[int, Field(ge=0)] | None = None
+    schema_version: Literal[1] = SCHEMA_VERSION
+
+    @property
+    def purposes(self) -> tuple[Purpose, ...]:
+        """The purposes that were offered, in the order of the notice."""
+        return tuple(item.purpose for item in self.decisions)
+
+    def given(self) -> frozenset[Purpose]:
+        """Return the purposes whose answer is `given`."""
+        return frozenset(item.purpose for item in self.decisions if item.answer is Answer.GIVEN)
+
+    def canonical(self) -> bytes:
+        """Return the record as RFC 8785 canonical JSON."""
+        return rfc8785.dumps(_record_adapter().dump_python(self, mode="json"))
+
+    @classmethod
+    def parse(cls, data: bytes) -> ConsentRecord:
+        """Read a record back from JSON; unknown fields are refused."""
+        return _record_adapter().validate_json(data)
+
+
+@cache
+def _record_adapter() -> TypeAdapter[ConsentRecord]:
+    return TypeAdapter(ConsentRecord)
+
+
+def new_id() -> UUID:
+    """Return a fresh UUIDv7."""
+    return UUID(int=uuid6.uuid7().int)
+
+
+def draft(
+    *,
+    counter: str,
+    notice: NoticeReference,
+    purposes: tuple[Purpose, ...],
+    categories: tuple[DataCategory, ...],
+    terms: Terms,
+    offered_at: datetime,
+    session_id: UUID | None = None,
+    device_key_id: str | None = None,
+    subject_pseudonym: str | None = None,
+    validity_s: int = VALIDITY_LIMIT_S,
+) -> ConsentRecord:
+    """Build the record of a question that is about to be asked, checked field by field.
+
+    Raises:
+        pydantic.ValidationError: A field is outside its bounds; the message names it.
+    """
+    record = ConsentRecord(
+        record_id=new_id(),
+        receipt_id=new_id(),
+        session_id=session_id or new_id(),
+        counter=counter,
+        notice=notice,
+        offered_at=offered_at,
+        decisions=tuple(PurposeDecision(purpose) for purpose in purposes),
+        categories=categories,
+        terms=terms,
+        validity_s=validity_s,
+        device_key_id=device_key_id,
+        subject_pseudonym=subject_pseudonym,
+    )
+    return ConsentRecord.parse(record.canonical())
