@@ -7,88 +7,119 @@ server never loads a perception library and `hailong --help` stays quick.
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    import click
+    from typer import _click  # Typer carries Click inside and gives it no public name
 
 __version__ = "0.1.0"
 
+_OURS: Final = frozenset({"capture", "models", "inference", "api", "consent"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """One word of the command line and where its commands are."""
+
+    module: str
+    attribute: str
+    help: str
+    extra: str | None
+    """The optional dependencies that the program needs, as `pip install hailong[...]` names them."""
+
+
 _PROGRAMS: Final = {
-    "edge": ("capture.commands", "edge", "Run the edge program: capture, kiosk, outbox, uplink.", "edge"),
-    "central": ("api.commands", "central", "Run the central service.", "central"),
-    "models": ("models.commands", "models", "List, verify, import and export models.", "edge"),
-    "eval": ("inference.commands", "evaluate", "Measure models on evaluation data.", "edge"),
-    "consent": ("consent.commands", "consent", "Inspect and verify the consent log.", None),
-    "demo": ("capture.demo", "demo", "Stream the sample counters through the whole system.", "edge,central,demo"),
-    "bench": ("capture.bench", "bench", "Measure stages, real-time factor and ingest.", "edge,central"),
+    "edge": _Program(
+        "capture.commands", "edge", "Run the edge program: capture, kiosk, outbox, uplink.", "edge"
+    ),
+    "central": _Program("api.commands", "central", "Run the central service.", "central"),
+    "models": _Program("models.commands", "models", "List, verify, import and export models.", "edge"),
+    "eval": _Program("inference.commands", "evaluate", "Measure models on evaluation data.", "edge"),
+    "consent": _Program("consent.commands", "consent", "Inspect and verify the consent log.", None),
+    "demo": _Program(
+        "capture.demo",
+        "demo",
+        "Stream the sample counters through the whole system.",
+        "edge,central,demo",
+    ),
+    "bench": _Program(
+        "capture.bench", "bench", "Measure stages, real-time factor and ingest.", "edge,central"
+    ),
 }
-"""Command -> module, attribute of its Typer application, one-line help, extra that it needs."""
 
 
 class _LateGroup(TyperGroup):
-    """A command group that imports a program only when it is asked for."""
+    """Knows every program by name and help; puts the real one in its place when it is called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(_PROGRAMS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = _PROGRAMS.get(cmd_name)
-        if entry is None:
-            return None
-        module, attribute, help_line, extra = entry
-        if ctx.resilient_parsing or _wants_listing(ctx):
-            return typer.main.get_command(typer.Typer(name=cmd_name, help=help_line, no_args_is_help=True, callback=_nothing))
-        try:
-            program = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if extra is None or error.name in {None, module}:
-                raise
-            message = (
-                f"'hailong {cmd_name}' needs the package '{error.name}', which is not installed. "
-                f"Install it with: pip install 'hailong[{extra}]'"
-            )
-            raise typer.BadParameter(message) from error
-        command = typer.main.get_command(program)
-        command.name = cmd_name
-        return command
+    def resolve_command(
+        self, ctx: _click.Context, args: list[str]
+    ) -> tuple[str | None, _click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in _PROGRAMS:
+            command = _load(name)
+        return name, command, rest
 
 
-def _nothing() -> None:
-    """Stand in for a program while the list of programs is printed."""
+def _load(name: str) -> _click.Command:
+    """Import a program and return its command.
 
-
-def _wants_listing(ctx: click.Context) -> bool:
-    """Tell whether the caller only prints the list of programs."""
-    return not ctx.args and not ctx._protected_args  # noqa: SLF001 - click offers no public way to ask
+    Raises:
+        typer.Exit: a package it needs is not installed; the message names the extra that brings it.
+    """
+    program = _PROGRAMS[name]
+    try:
+        commands = getattr(importlib.import_module(program.module), program.attribute)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if program.extra is None or missing.partition(".")[0] in _OURS:
+            raise
+        typer.echo(
+            f"'hailong {name}' needs the package '{missing}', which is not installed. "
+            f"Install it with: pip install 'hailong[{program.extra}]'",
+            err=True,
+        )
+        raise typer.Exit(1) from error
+    command = typer.main.get_command(commands)
+    command.name = name
+    return command
 
 
 app = typer.Typer(
     cls=_LateGroup,
     name="hailong",
-    help="Consent-gated measurement of satisfaction at public service counters.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 
 
-@app.callback(invoke_without_command=True)
-def _root(
-    context: typer.Context,
-    *,
-    version: bool = typer.Option(default=False, help="Print the version and exit."),
-) -> None:
-    """Measure satisfaction at public service counters, with consent."""
-    if version:
+def _print_version(*, asked: bool) -> None:
+    if asked:
         typer.echo(f"hailong {__version__}")
         raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+
+
+@app.callback()
+def _root(
+    *,
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """Consent-gated measurement of satisfaction at public service counters."""
+
+
+def _announce(name: str, program: _Program) -> None:
+    """Give a program its line in the help, without importing it."""
+    app.add_typer(typer.Typer(callback=lambda: None), name=name, help=program.help)
+
+
+for _name, _program in _PROGRAMS.items():
+    _announce(_name, _program)
 
 
 def main() -> None:

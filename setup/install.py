@@ -75,9 +75,7 @@ def prepare(state: str) -> None:
 def main(arguments: list[str]) -> int:
     """Run from make; 0 when everything is there."""
     if sys.version_info < _OLDEST:
-        say(
-            f"hailong needs Python 3.11 or newer and this is {sys.version.split()[0]}: make PYTHON=python3.11 …"
-        )
+        say(f"hailong needs Python 3.11 or newer, this is {sys.version.split()[0]}: make PYTHON=python3.11 …")
         return 1
     if arguments not in (["run"], ["dev"]):
         say("usage: python3 -m setup.install run|dev")
