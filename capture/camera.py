@@ -33,6 +33,7 @@ class RtspCamera(LiveSource):
     def __init__(
         self, address: SourceAddress, policy: LivePolicy | None = None, *, missing_track_ok: bool = False
     ) -> None:
+        """Describe the camera; nothing is opened."""
         if address.kind is not SourceKind.RTSP:
             raise SourceAddressError(f"{address} is not an rtsp:// address.")
 
@@ -60,6 +61,7 @@ class UsbCamera(LiveSource):
     def __init__(
         self, address: SourceAddress, policy: LivePolicy | None = None, *, devices: Path = Path("/dev")
     ) -> None:
+        """Describe the camera; nothing is opened."""
         if address.kind is not SourceKind.V4L2:
             raise SourceAddressError(f"{address} is not a v4l2: address.")
         names = {"size": "video_size", "fps": "framerate", "format": "input_format"}

@@ -96,7 +96,7 @@ class CaptureClock:
 class Timeline:
     """Number the unbroken stretches of one track.
 
-    A unit that comes more than half a second off its expected time, or that lies
+    A unit that comes more than half a second after its expected time, or that lies
     before its predecessor, starts a new segment.
     """
 
@@ -108,7 +108,7 @@ class Timeline:
         """Tell whether a unit captured at this time would start a new segment."""
         if self._last_ns is None:
             return False
-        return captured_ns < self._last_ns or abs(captured_ns - self._expected_ns) > STEP_NS
+        return captured_ns < self._last_ns or captured_ns - self._expected_ns > STEP_NS
 
     def place(self, captured_ns: int, duration_ns: int) -> int:
         """Give the segment of a unit and expect the next one at its end."""

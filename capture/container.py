@@ -130,6 +130,7 @@ class UnitReader:
         tally: Tally,
         in_time_order: bool = False,
     ) -> None:
+        """Choose the tracks and discard the others."""
         self._container = container
         self._opening = opening
         self._tally = tally
@@ -184,7 +185,7 @@ class UnitReader:
             return
         packets: Iterator[Packet[Stream]] = self._demux(stopped)
         if self._in_time_order:
-            packets = _in_time_order(packets, len(self._wanted))
+            packets = in_time_order(packets, len(self._wanted))
         for packet in packets:
             if stopped():
                 return
@@ -244,7 +245,7 @@ class _VideoTrack:
         self._next_pts_ns = 0
 
     def frame(self, picture: VideoFrame, realtime_us: int | None) -> Frame:
-        pts_ns = _pts_ns(picture.pts, picture.time_base)
+        pts_ns = nanoseconds(picture.pts, picture.time_base)
         if pts_ns is None:
             pts_ns = self._next_pts_ns
         self._next_pts_ns = pts_ns + self._interval_ns
@@ -273,7 +274,7 @@ class _AudioTrack:
         return AudioResampler(format="s16p", layout=self._layout, rate=SAMPLE_RATE_HZ)
 
     def chunks(self, sound: AudioFrame, realtime_us: int | None) -> Iterator[AudioChunk]:
-        pts_ns = _pts_ns(sound.pts, sound.time_base)
+        pts_ns = nanoseconds(sound.pts, sound.time_base)
         captured_ns = self._clock.captured_ns(self._next_pts_ns if pts_ns is None else pts_ns, realtime_us)
         if pts_ns is not None:
             self._next_pts_ns = pts_ns
@@ -313,20 +314,21 @@ class _AudioTrack:
         return AudioChunk(samples, SAMPLE_RATE_HZ, captured_ns, next(self._index), self._timeline.segment)
 
 
-def _pts_ns(pts: int | None, time_base: Fraction | None) -> int | None:
+def nanoseconds(pts: int | None, time_base: Fraction | None) -> int | None:
+    """Turn a timestamp into nanoseconds, exactly; None stays None."""
     if pts is None or time_base is None:
         return None
     return pts * time_base.numerator * _NS // time_base.denominator
 
 
-def _in_time_order(packets: Iterator[Packet[Stream]], tracks: int) -> Iterator[Packet[Stream]]:
+def in_time_order(packets: Iterator[Packet[Stream]], tracks: int) -> Iterator[Packet[Stream]]:
     """Merge the tracks by decoding time, holding at most two seconds of (undecoded) packets."""
     held: list[tuple[int, int, Packet[Stream]]] = []
     newest: dict[int, int] = {}
     number = itertools.count()
     for packet in packets:
         last_ns = newest.get(packet.stream_index, 0)
-        at_ns = _pts_ns(packet.dts, packet.time_base) if packet.size else None
+        at_ns = nanoseconds(packet.dts, packet.time_base) if packet.size else None
         if packet.size == 0:
             # The track ended: it no longer holds the others back.
             at_ns = max([*newest.values(), 0]) + _MERGE_SPAN_NS

@@ -33,31 +33,31 @@ class SourceAddressError(CaptureError, ValueError):
     """An address that names no source we know."""
 
 
-class SourceUnavailable(CaptureError, OSError):
+class SourceUnavailable(CaptureError, OSError):  # noqa: N818 - named for what happened
     """A source that did not open and may open later."""
 
     retryable = True
 
 
-class MediaFileMissing(SourceUnavailable, FileNotFoundError):
+class MediaFileMissing(SourceUnavailable, FileNotFoundError):  # noqa: N818 - named for what happened
     """A recording that is not there."""
 
     retryable = False
 
 
-class DeviceMissing(SourceUnavailable, FileNotFoundError):
+class DeviceMissing(SourceUnavailable, FileNotFoundError):  # noqa: N818 - named for what happened
     """A camera or microphone that is not plugged in (it may come back)."""
 
 
-class SourceRefused(CaptureError, PermissionError):
+class SourceRefused(CaptureError, PermissionError):  # noqa: N818 - named for what happened
     """A source that wants other credentials or rights."""
 
 
-class BrokenMedia(CaptureError, ValueError):
+class BrokenMedia(CaptureError, ValueError):  # noqa: N818 - named for what happened
     """A file that is no media file, or is damaged."""
 
 
-class TrackMissing(CaptureError):
+class TrackMissing(CaptureError):  # noqa: N818 - named for what happened
     """A source without the picture or the sound that was asked for."""
 
 
@@ -69,15 +69,15 @@ class NoAudioTrack(TrackMissing):
     """A source without sound."""
 
 
-class SourceLost(CaptureError, OSError):
+class SourceLost(CaptureError, OSError):  # noqa: N818 - named for what happened
     """A source that was open and broke off."""
 
     retryable = True
 
 
-class SourceSilent(SourceLost, TimeoutError):
+class SourceSilent(SourceLost, TimeoutError):  # noqa: N818 - named for what happened
     """A source that is open and gives nothing."""
 
 
-class PortTaken(CaptureError, OSError):
+class PortTaken(CaptureError, OSError):  # noqa: N818 - named for what happened
     """A port that another program listens on."""

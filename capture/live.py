@@ -59,6 +59,7 @@ class LiveDevice:
     def __init__(
         self, opening: Opening, purposes: frozenset[Purpose], *, tally: Tally, policy: LivePolicy
     ) -> None:
+        """Start the thread that opens the source."""
         self._opening = opening
         self._purposes = purposes
         self._tally = tally
@@ -227,6 +228,7 @@ class LiveSource:
         policy: LivePolicy | None = None,
         check: Callable[[], None] | None = None,
     ) -> None:
+        """Describe the source; nothing is opened."""
         self._address = address
         self._kind = kind
         self._offers = offers

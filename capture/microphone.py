@@ -30,6 +30,7 @@ class Microphone(LiveSource):
         *,
         cards: Path = Path("/proc/asound/cards"),
     ) -> None:
+        """Describe the microphone; nothing is opened."""
         if address.kind is not SourceKind.ALSA:
             raise SourceAddressError(f"{address} is not an alsa: address.")
         options = {

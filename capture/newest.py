@@ -34,6 +34,7 @@ class NewestSlot(Generic[T]):
     """
 
     def __init__(self, changed: threading.Condition | None = None) -> None:
+        """Make an empty slot."""
         self.changed = changed or threading.Condition()
         self.replaced = 0
         """Items that nobody took before the next one came."""
@@ -75,6 +76,7 @@ class BoundedQueue(Generic[T]):
     """
 
     def __init__(self, capacity: int, policy: DropPolicy, changed: threading.Condition | None = None) -> None:
+        """Make an empty queue."""
         if capacity < 1:
             raise ValueError(f"A queue needs room for at least one item, not {capacity}.")
         self.changed = changed or threading.Condition()

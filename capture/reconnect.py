@@ -82,6 +82,7 @@ class ReconnectingSource:
         jitter: random.Random | None = None,
         on_gap: Callable[[Gap], None] | None = None,
     ) -> None:
+        """Wrap a source; nothing is opened."""
         self._source = source
         self.policy = policy or ReconnectPolicy()
         self._jitter = jitter or random.SystemRandom()

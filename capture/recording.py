@@ -42,6 +42,7 @@ class RecordingSource:
         paced: bool = False,
         missing_track_ok: bool = False,
     ) -> None:
+        """Describe the recording; nothing is opened."""
         self._path = Path(path)
         self._started_ns = started_ns
         self._paced = paced
@@ -128,6 +129,7 @@ class PulledDevice:
         started_ns: int | None,
         paced: bool,
     ) -> None:
+        """Open the container."""
         self._opening = opening
         self._tally = tally
         self._paced = paced

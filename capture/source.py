@@ -104,6 +104,7 @@ class Tally:
     """The running counts behind a `SourceHealth`; one source and its devices share it."""
 
     def __init__(self) -> None:
+        """Start at nothing."""
         self.state = SourceState.CLOSED
         self.frames = 0
         self.frames_skipped = 0

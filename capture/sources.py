@@ -72,6 +72,7 @@ class PairedSource:
     """
 
     def __init__(self, camera: MediaSource, microphone: MediaSource) -> None:
+        """Pair the two; nothing is opened."""
         self._camera = camera
         self._microphone = microphone
 
@@ -150,6 +151,7 @@ class MergedDevice:
     """
 
     def __init__(self, devices: list[MediaDevice]) -> None:
+        """Start reading the devices."""
         self._devices = devices
         self._changed = threading.Condition()
         self._stop = threading.Event()

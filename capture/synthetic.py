@@ -40,6 +40,7 @@ class SyntheticSource:
     """
 
     def __init__(self, graph: str, *, started_ns: int | None = None) -> None:
+        """Describe the source; nothing is built."""
         self._graph = graph
         self._started_ns = started_ns
         self._tally = Tally()
