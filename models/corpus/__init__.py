@@ -1,0 +1,1 @@
+"""Our own counter utterances: sentence frames, their expansion and their split."""

@@ -1,0 +1,145 @@
+"""Expand sentence frames into utterances, split by frame, and mishear them.
+
+A frame is one line of a `.txt` file beside this module:
+
+    - officer,time_cost : {me} chờ [hai/ba] tiếng mà {off} còn {np}
+
+A sign (+ 0 -), the factors ("." for none), the sentence. `[a/b]` is one of the
+alternatives, `{name}` one of the words of that slot. Frames, never sentences, are
+held back for testing, so no held-back sentence has a sister in the training set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from models.text_features import toneless
+
+FOLDER: Final = Path(__file__).parent
+FACTORS: Final = ("access", "procedure", "officer", "result", "feedback", "time_cost")
+SENTIMENTS: Final = ("negative", "neutral", "positive")
+_SIGNS: Final = {"-": "negative", "0": "neutral", "+": "positive"}
+_LINE: Final = re.compile(r"^([-0+])\s+(\S+)\s*:\s(.+)$")
+_CHOICE: Final = re.compile(r"\[([^\[\]]*)\]")
+_SLOT: Final = re.compile(r"\{(\w+)\}")
+_HELD_BACK_OF: Final = 6
+_NOT_FRAMES: Final = frozenset({"slots.txt"})
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A sentence frame with its labels and the file and line it stands in."""
+
+    sentiment: str
+    factors: tuple[str, ...]
+    pattern: str
+    origin: str
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the frame is kept for testing; decided by its own text."""
+        digest = hashlib.sha256(self.pattern.encode()).digest()
+        return digest[0] % _HELD_BACK_OF == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A labelled utterance as a recogniser would write it."""
+
+    text: str
+    sentiment: str
+    factors: tuple[str, ...]
+
+
+def read_slots(path: Path = FOLDER / "slots.txt") -> dict[str, tuple[str, ...]]:
+    """Read the slots: one `name: a/b/c` a line."""
+    slots: dict[str, tuple[str, ...]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, _, rest = line.partition(":")
+        if rest:
+            slots[name.strip()] = tuple(rest.strip().split("/"))
+    return slots
+
+
+def read_frames(folder: Path = FOLDER) -> tuple[Frame, ...]:
+    """Read every frame of a folder.
+
+    Raises:
+        ValueError: A line is not a frame; the message names file and line.
+    """
+    frames: list[Frame] = []
+    for path in sorted(folder.glob("*.txt")):
+        if path.name in _NOT_FRAMES:
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            frames.append(_frame(line, f"{path.name}:{number}"))
+    return tuple(frames)
+
+
+def _frame(line: str, origin: str) -> Frame:
+    match = _LINE.match(line)
+    if match is None:
+        message = f"{origin}: not a frame; write 'SIGN FACTORS : sentence', for example '+ officer : cảm ơn cô'"
+        raise ValueError(message)
+    factors = () if match[2] == "." else tuple(match[2].split(","))
+    unknown = set(factors) - set(FACTORS)
+    if unknown:
+        message = f"{origin}: unknown factor {', '.join(sorted(unknown))}; use {', '.join(FACTORS)} or '.'"
+        raise ValueError(message)
+    return Frame(_SIGNS[match[1]], factors, match[3].strip(), origin)
+
+
+def expand(frame: Frame, slots: Mapping[str, tuple[str, ...]], dice: random.Random, most: int) -> Iterator[Utterance]:
+    """Yield up to `most` different utterances of a frame."""
+    seen: set[str] = set()
+    for _ in range(most * 3):
+        if len(seen) >= most:
+            return
+        text = _CHOICE.sub(lambda found: dice.choice(found[1].split("/")), frame.pattern)
+        text = _SLOT.sub(lambda found: dice.choice(slots[found[1]]), text)
+        text = " ".join(text.split())
+        if text not in seen:
+            seen.add(text)
+            yield Utterance(text, frame.sentiment, frame.factors)
+
+
+_INITIALS: Final = (("tr", "ch"), ("ch", "tr"), ("s", "x"), ("x", "s"), ("l", "n"), ("n", "l"), ("gi", "d"), ("d", "gi"), ("v", "d"), ("r", "d"), ("d", "r"))
+_FINALS: Final = (("n", "ng"), ("ng", "n"), ("t", "c"), ("c", "t"), ("nh", "n"), ("ch", "t"))
+_TONES: Final = (("ả", "ã"), ("ã", "ả"), ("ẻ", "ẽ"), ("ễ", "ể"), ("ổ", "ỗ"), ("ỡ", "ở"), ("ủ", "ũ"), ("ỹ", "ỷ"), ("ạ", "ả"), ("ế", "ê"), ("ậ", "ấ"), ("ồ", "ô"), ("ý", "y"), ("ớ", "ơ"), ("í", "i"))
+
+
+def mishear(text: str, dice: random.Random, rate: float) -> str:
+    """Return the text with about `rate` of its words as a recogniser gets them wrong.
+
+    Words are dropped, doubled, lose a tone, or take a neighbouring initial or final.
+    """
+    heard: list[str] = []
+    for word in text.split():
+        if word.startswith("<") or dice.random() >= rate:
+            heard.append(word)
+            continue
+        kind = dice.random()
+        if kind < 0.2:  # noqa: PLR2004 - shares of the kinds of error
+            continue
+        if kind < 0.27:  # noqa: PLR2004 - as above
+            heard += [word, word]
+        elif kind < 0.4:  # noqa: PLR2004 - as above
+            heard.append(toneless(word))
+        else:
+            heard.append(_swapped(word, dice))
+    return " ".join(heard) or text
+
+
+def _swapped(word: str, dice: random.Random) -> str:
+    options = [new + word[len(old) :] for old, new in _INITIALS if word.startswith(old) and len(word) > len(old)]
+    options += [word[: -len(old)] + new for old, new in _FINALS if word.endswith(old) and len(word) > len(old)]
+    options += [word.replace(old, new) for old, new in _TONES if old in word]
+    return dice.choice(options) if options else toneless(word)
