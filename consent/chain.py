@@ -179,29 +179,34 @@ def verify_rows(rows: Iterable[Row], head: Head | None) -> Verification:
     states: dict[UUID, State] = {}
     for row in rows:
         try:
-            if row.index != count:
-                raise LedgerCorrupt(f"entry {count} is missing")
-            if row.prev != prev:
-                raise LedgerCorrupt(f"entry {count} does not follow the one before it")
+            _check_place(row, count, prev)
             if count == 0:
                 log_id = _check_genesis(row)
             else:
                 _check_step(read_row(row), states)
-            if (
-                head is not None
-                and head.index == count
-                and (head.log_id, head.digest) != (log_id, row.digest)
-            ):
-                raise LedgerCorrupt("the kept head names another entry: the log was rewritten or swapped")
         except (LedgerCorrupt, TransitionRefused) as error:
             return Verification(count, prev.hex(), count, str(error))
+        if head is not None and head.index == count and (head.log_id, head.digest) != (log_id, row.digest):
+            reason = "the kept head names another entry: the log was rewritten or swapped"
+            return Verification(count, prev.hex(), count, reason)
         prev, count = row.digest, count + 1
+    found = prev.hex() if count else ""
     if head is not None and head.index >= count:
-        reason = f"the kept head is entry {head.index}: the log was cut short"
-        return Verification(count, prev.hex() if count else "", count, reason)
+        return Verification(
+            count, found, count, f"the kept head is entry {head.index}: the log was cut short"
+        )
+    if count == 0:
+        return Verification(0, found, 0, "the log is empty: not even its first entry is there")
     if head is None and count > 1:
-        return Verification(count, prev.hex(), count, "the kept head is missing beside the log")
-    return Verification(count, prev.hex() if count else "")
+        return Verification(count, found, count, "the kept head is missing beside the log")
+    return Verification(count, found)
+
+
+def _check_place(row: Row, count: int, prev: bytes) -> None:
+    if row.index != count:
+        raise LedgerCorrupt(f"entry {count} is missing")
+    if row.prev != prev:
+        raise LedgerCorrupt(f"entry {count} does not follow the one before it")
 
 
 def _check_genesis(row: Row) -> UUID:

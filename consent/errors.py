@@ -20,7 +20,7 @@ class ConsentError(Exception):
     """Base of all errors of this package."""
 
 
-class NotPermitted(ConsentError, PermissionError):
+class NotPermitted(ConsentError, PermissionError):  # noqa: N818 - named for what happened
     """There is no live consent for what was asked."""
 
 
@@ -28,19 +28,19 @@ class UnpermittedUnit(NotPermitted):
     """A device handed out a unit of a purpose that the citizen did not give."""
 
 
-class TransitionRefused(ConsentError):
+class TransitionRefused(ConsentError):  # noqa: N818 - named for what happened
     """The record is in a state from which this step does not exist."""
 
 
-class AskedTwice(ConsentError):
+class AskedTwice(ConsentError):  # noqa: N818 - named for what happened
     """The citizen of this session was asked before."""
 
 
-class DecisionIncomplete(ConsentError, ValueError):
+class DecisionIncomplete(ConsentError, ValueError):  # noqa: N818 - named for what happened
     """A decision must answer each purpose that was offered, and come from the citizen."""
 
 
-class UnknownRecord(ConsentError, LookupError):
+class UnknownRecord(ConsentError, LookupError):  # noqa: N818 - named for what happened
     """The log holds no record of this id."""
 
 
@@ -52,9 +52,9 @@ class LedgerError(ConsentError):
     """Base of the errors of the consent log."""
 
 
-class LedgerUnavailable(LedgerError, OSError):
+class LedgerUnavailable(LedgerError, OSError):  # noqa: N818 - named for what happened
     """The log cannot be read or written now."""
 
 
-class LedgerCorrupt(LedgerError):
+class LedgerCorrupt(LedgerError):  # noqa: N818 - named for what happened
     """The log is not the one that was written."""

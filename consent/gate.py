@@ -101,12 +101,14 @@ class Permitted(_Sealed, Generic[T_co]):
     _purpose: Purpose
 
     def __init__(self, seal: object, grant: Grant, purpose: Purpose) -> None:
+        """Refuse anyone but the gate."""
         if seal is not _SEAL:
             raise NotPermitted("only the gate permits media: read it through Gate.stream")
         object.__setattr__(self, "_grant", grant)
         object.__setattr__(self, "_purpose", purpose)
 
     def __init_subclass__(cls, **_: object) -> NoReturn:
+        """Refuse subclasses."""
         raise NotPermitted("Permitted has no subclasses")
 
     def __repr__(self) -> str:
@@ -149,7 +151,7 @@ class Grant(_Sealed):
     the grant ends.
     """
 
-    __slots__ = ("__weakref__", "_lock", "_lease", "_units", "purposes", "record_id", "session_id")
+    __slots__ = ("__weakref__", "_lease", "_lock", "_units", "purposes", "record_id", "session_id")
     record_id: UUID
     session_id: UUID
     purposes: frozenset[Purpose]
@@ -158,6 +160,7 @@ class Grant(_Sealed):
     _units: WeakKeyDictionary[Permitted[Any], Unit]
 
     def __init__(self, seal: object, lease: _Lease, session_id: UUID, purposes: frozenset[Purpose]) -> None:
+        """Refuse anyone but the gate."""
         if seal is not _SEAL:
             raise NotPermitted("only the gate grants: call Gate.grant with the id of a given consent")
         object.__setattr__(self, "_lease", lease)
@@ -321,6 +324,7 @@ class Gate:
         lease_s: float = 5.0,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        """Guard reads with the consents of `store`."""
         self.store = store
         self.lease_ns = int(lease_s * 1e9)
         self.monotonic_ns = monotonic_ns

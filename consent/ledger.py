@@ -78,6 +78,7 @@ class ConsentStore:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         busy_s: float = 2.0,
     ) -> None:
+        """Open the log, or make a new one where there has never been one."""
         self.path = path
         self._head_path = head_path(path)
         self._now = now

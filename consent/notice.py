@@ -102,6 +102,7 @@ class NoticeShelf:
     """All versions of the notice, in all languages."""
 
     def __init__(self, notices: Iterable[Notice]) -> None:
+        """Put notices on the shelf."""
         self._notices = {(item.notice_id, item.version, item.language): item for item in notices}
         if not any(item.language == DEFAULT_LANGUAGE for item in self._notices.values()):
             raise NoticeError(

@@ -1,0 +1,361 @@
+"""One counter's desk: the question, the answer, the capture, the end of the service."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from consent.errors import ConsentError, LedgerError, LedgerUnavailable, TransitionRefused
+from consent.notice import DEFAULT_LANGUAGE, NoticeShelf, load_terms
+from consent.purpose import Purpose
+from consent.record import VALIDITY_LIMIT_S, Channel, IndicatedBy, draft
+from consent.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
+
+    from consent.gate import Gate, Grant
+    from consent.ledger import ConsentStore
+    from consent.notice import Notice
+    from consent.record import Terms
+
+_log = structlog.get_logger(__name__)
+_ASKED: Final = (Purpose.IMAGE, Purpose.VOICE)
+
+
+class Phase(StrEnum):
+    """What the citizen's screen shows."""
+
+    IDLE = "idle"
+    ASKING = "asking"
+    CAPTURING = "capturing"
+    SERVING = "serving"
+    """The service goes on and nothing is captured, whatever the reason."""
+    THANKS = "thanks"
+
+
+@dataclass(frozen=True, slots=True)
+class DeskView:
+    """What a desk looks like now.
+
+    Attributes:
+        counter: Code of the counter.
+        phase: What the citizen's screen shows.
+        record_id: The consent of the service under way, or of the one that just ended.
+        state: Its state; None without one.
+        purposes: What was given; empty while the answer is open.
+        capture_on: Whether a device may be open now: what the lamp shows.
+        remaining_s: Time left to answer; None unless the question is open.
+        service_open: Whether a citizen is being served. All that an officer may see.
+    """
+
+    counter: str
+    phase: Phase
+    record_id: UUID | None
+    state: State | None
+    purposes: frozenset[Purpose]
+    capture_on: bool
+    remaining_s: float | None
+    service_open: bool
+
+
+class Desk:
+    """The flow of one counter; safe to call from several threads.
+
+    Args:
+        counter: Code of the counter.
+        store: The consent log.
+        gate: The gate over that log.
+        start_capture: Launches the session of a grant and returns at once.
+        finish_capture: Ends its reading and returns at once; the session completes the
+            consent when its signal is safe. Without it the desk completes the consent.
+        notices: The notices that can be shown.
+        terms: The agency's terms; those of the release when left out.
+        purposes: What is asked, one by one.
+        decision_timeout_s: Silence for this long means no.
+        thanks_s: How long the last page stays.
+        validity_s: Hard limit of a consent.
+        device_key_id: SHA-256 of the edge's public key, once it has one.
+        monotonic_ns: Clock of all deadlines.
+    """
+
+    def __init__(
+        self,
+        counter: str,
+        store: ConsentStore,
+        gate: Gate,
+        *,
+        start_capture: Callable[[Grant], None],
+        finish_capture: Callable[[], None] | None = None,
+        notices: NoticeShelf | None = None,
+        terms: Terms | None = None,
+        purposes: tuple[Purpose, ...] = _ASKED,
+        decision_timeout_s: float = 60.0,
+        thanks_s: float = 10.0,
+        validity_s: int = VALIDITY_LIMIT_S,
+        device_key_id: str | None = None,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Set up an idle desk."""
+        self.counter = counter
+        self.notices = notices or NoticeShelf.load()
+        self.purposes = purposes
+        self.decision_timeout_s = decision_timeout_s
+        self._store = store
+        self._gate = gate
+        self._start_capture = start_capture
+        self._finish_capture = finish_capture
+        self._terms = terms or load_terms()
+        self._thanks_ns = int(thanks_s * 1e9)
+        self._validity_s = validity_s
+        self._device_key_id = device_key_id
+        self._monotonic_ns = monotonic_ns
+        self._lock = threading.RLock()
+        self._open = False
+        self._record_id: UUID | None = None
+        self._grant: Grant | None = None
+        self._state: State | None = None
+        self._shown: Notice | None = None
+        self._shown_ns = 0
+        self._seen = False
+        self._deadline_ns = 0
+        self._thanks_until_ns = 0
+        self._unwritten: tuple[UUID, State, IndicatedBy, str] | None = None
+
+    def offer(
+        self,
+        language: str = DEFAULT_LANGUAGE,
+        channel: Channel = Channel.KIOSK,
+        *,
+        session_id: UUID | None = None,
+    ) -> UUID:
+        """Open the service of the next citizen and put the question.
+
+        A service that is still open ends first.
+
+        Returns:
+            The id of the new consent record.
+
+        Raises:
+            ConsentError: The question cannot be logged. The service is open all the same, and
+                nothing will be captured in it.
+        """
+        with self._lock:
+            self._end_service()
+            self._open, self._record_id, self._grant, self._state = True, None, None, None
+            self._shown, self._seen, self._thanks_until_ns = None, False, 0
+            notice = self.notices.current(language)
+            record = draft(
+                counter=self.counter,
+                notice=notice.reference(self.purposes, channel),
+                purposes=self.purposes,
+                categories=notice.categories(self.purposes),
+                terms=self._terms,
+                offered_at=datetime.now(UTC),
+                session_id=session_id,
+                device_key_id=self._device_key_id,
+                validity_s=self._validity_s,
+            )
+            self._store.offer(record)
+            self._record_id, self._state = record.record_id, State.OFFERED
+            self._deadline_ns = self._monotonic_ns() + int(self.decision_timeout_s * 1e9)
+            return record.record_id
+
+    def show(
+        self, record_id: UUID, language: str = DEFAULT_LANGUAGE, channel: Channel = Channel.KIOSK
+    ) -> Notice:
+        """Note that the notice is on the screen, and return it.
+
+        The time to answer starts when the question is first seen; another language starts
+        the measured dwell anew, never the time to answer.
+
+        Raises:
+            TransitionRefused: This question is not open (any more).
+        """
+        with self._lock:
+            self.tick()
+            self._must_be_current(record_id)
+            notice = self.notices.current(language)
+            if notice is self._shown:
+                return notice
+            self._store.show(record_id, notice.reference(self.purposes, channel))
+            self._shown, self._shown_ns = notice, self._monotonic_ns()
+            if not self._seen:
+                self._seen = True
+                self._deadline_ns = self._shown_ns + int(self.decision_timeout_s * 1e9)
+            return notice
+
+    def decide(
+        self,
+        record_id: UUID,
+        choices: Mapping[Purpose, bool],
+        *,
+        language: str | None = None,
+        method: str = "kiosk-touch",
+    ) -> State:
+        """Take the citizen's answer; starts the capture of what was given.
+
+        Args:
+            record_id: The question that is answered.
+            choices: One answer for each purpose.
+            language: Language of the page that was answered; refused when another is shown.
+            method: How the answer was given.
+
+        Raises:
+            TransitionRefused: The question was not seen, is answered already, or timed out.
+            DecisionIncomplete: A purpose was left open.
+            LedgerUnavailable: It could not be logged, so nothing is captured.
+        """
+        with self._lock:
+            self.tick()
+            self._must_be_current(record_id)
+            if self._shown is None:
+                raise TransitionRefused("nobody has seen this question: show it before it is answered")
+            if language not in {None, self._shown.language}:
+                raise TransitionRefused("the page that was answered is not the one on the screen")
+            dwell_ms = (self._monotonic_ns() - self._shown_ns) // 1_000_000
+            state = self._store.decide(record_id, choices, IndicatedBy.CITIZEN, method, dwell_ms=dwell_ms)
+            self._state = state
+            if state is State.GIVEN:
+                self._launch(record_id)
+            return state
+
+    def withdraw(self, record_id: UUID, method: str = "kiosk-touch") -> None:
+        """Take the consent back. Capture stops before anything is written.
+
+        When the log cannot be written, the step is tried again until it can.
+
+        Raises:
+            TransitionRefused: This consent is not given, or is another desk's.
+        """
+        with self._lock:
+            if record_id != self._record_id:
+                raise TransitionRefused("this consent is not the one at this desk")
+            self._step(record_id, State.WITHDRAWN, IndicatedBy.CITIZEN, method)
+
+    def revoke(self, record_id: UUID, method: str = "controller") -> None:
+        """Stop the capture for the controller: a bystander, a child, an error of staff."""
+        with self._lock:
+            self._step(record_id, State.REVOKED, IndicatedBy.CONTROLLER, method)
+
+    def finish(self, record_id: UUID | None = None) -> None:
+        """End the service under way: the same for whoever agreed and whoever did not."""
+        with self._lock:
+            if self._open and record_id in {None, self._record_id}:
+                self._end_service()
+                self._thanks_until_ns = self._monotonic_ns() + self._thanks_ns
+
+    def tick(self) -> None:
+        """Let time pass: an unanswered question is deferred, an old consent expires.
+
+        Called by the page server twice a second, and before every step.
+        """
+        with self._lock:
+            self._retry()
+            if self._state is State.OFFERED and self._monotonic_ns() >= self._deadline_ns:
+                self._defer("timeout")
+            if self._grant is not None and self._grant.ended() and self._state is State.GIVEN:
+                self._refresh()
+
+    def view(self) -> DeskView:
+        """Return what the desk looks like now."""
+        with self._lock:
+            self.tick()
+            now = self._monotonic_ns()
+            capture_on = self._open and self._grant is not None and not self._grant.ended()
+            if not self._open:
+                phase = Phase.THANKS if now < self._thanks_until_ns else Phase.IDLE
+            elif self._state is State.OFFERED:
+                phase = Phase.ASKING
+            else:
+                phase = Phase.CAPTURING if capture_on else Phase.SERVING
+            asking = phase is Phase.ASKING
+            return DeskView(
+                counter=self.counter,
+                phase=phase,
+                record_id=None if phase is Phase.IDLE else self._record_id,
+                state=None if phase is Phase.IDLE else self._state,
+                purposes=self._grant.purposes if self._grant is not None and self._open else frozenset(),
+                capture_on=capture_on,
+                remaining_s=max(0, self._deadline_ns - now) / 1e9 if asking else None,
+                service_open=self._open,
+            )
+
+    def close(self) -> None:
+        """End what is open; for the end of the program."""
+        self.finish()
+
+    def _must_be_current(self, record_id: UUID) -> None:
+        if not self._open or record_id != self._record_id:
+            raise TransitionRefused("this question is not on the screen any more")
+        if self._state is not State.OFFERED:
+            raise TransitionRefused(f"this question is closed: it is {self._state}")
+
+    def _launch(self, record_id: UUID) -> None:
+        try:
+            self._grant = self._gate.grant(record_id)
+            self._start_capture(self._grant)
+        except Exception:  # noqa: BLE001 - whatever failed, the service goes on and nothing is captured
+            _log.exception("capture_not_started", counter=self.counter)
+            self._step(record_id, State.REVOKED, IndicatedBy.CONTROLLER, "capture-not-started")
+
+    def _end_service(self) -> None:
+        self.tick()
+        self._open = False
+        record_id = self._record_id
+        if record_id is None:
+            return
+        if self._state is State.OFFERED:
+            self._defer("service-ended")
+        elif self._state is not State.GIVEN:
+            self._close_record(record_id)
+        elif self._finish_capture is not None:
+            self._finish_capture()
+        else:
+            self._step(record_id, State.COMPLETED, IndicatedBy.SYSTEM, "end-of-service")
+
+    def _close_record(self, record_id: UUID) -> None:
+        try:
+            self._store.close_service(record_id, IndicatedBy.SYSTEM, "end-of-service")
+        except ConsentError as error:  # nothing hangs on it: the consent has ended before
+            _log.warning("service_end_not_logged", counter=self.counter, error=str(error))
+
+    def _defer(self, method: str) -> None:
+        assert self._record_id is not None  # noqa: S101 - narrows for mypy: only an offer is deferred
+        self._state = State.DEFERRED
+        self._write(self._record_id, State.DEFERRED, IndicatedBy.SYSTEM, method)
+
+    def _step(self, record_id: UUID, to: State, by: IndicatedBy, method: str) -> None:
+        self._write(record_id, to, by, method)
+        if record_id == self._record_id:
+            self._state = to
+
+    def _write(self, record_id: UUID, to: State, by: IndicatedBy, method: str) -> None:
+        try:
+            self._store.apply(record_id, to, by, method)
+        except LedgerUnavailable as error:  # what it ends has ended; the entry is written when it can be
+            _log.error("consent_step_waits", counter=self.counter, step=to, error=str(error))
+            self._unwritten = (record_id, to, by, method)
+
+    def _retry(self) -> None:
+        if self._unwritten is None:
+            return
+        waiting, self._unwritten = self._unwritten, None
+        try:
+            self._write(*waiting)
+        except ConsentError as error:
+            _log.error("consent_step_lost", counter=self.counter, step=waiting[1], error=str(error))
+
+    def _refresh(self) -> None:
+        assert self._record_id is not None  # noqa: S101 - narrows for mypy: a grant belongs to a record
+        try:
+            self._state = self._store.state(self._record_id)
+        except LedgerError as error:
+            _log.error("consent_state_unknown", counter=self.counter, error=str(error))
