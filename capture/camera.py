@@ -14,8 +14,10 @@ from consent.purpose import Purpose
 OPEN_TIMEOUT_S = (3.0, 2.0)
 """Limits for connecting and for one read."""
 
-LOW_LATENCY = {"fflags": "nobuffer", "analyzeduration": "500000", "probesize": "65536"}
-"""Read on at once: what FFmpeg buffers while it probes arrives late for ever after."""
+LOW_LATENCY = {"analyzeduration": "500000", "probesize": "65536", "fpsprobesize": "0"}
+"""Probe briefly. `fflags=nobuffer` is left out on purpose: it throws away what was read while
+probing, the first key frame with it, so the picture starts a whole key frame interval late.
+What is kept instead comes in one burst, and the newest-picture slot lets no delay remain."""
 
 
 class RtspCamera(LiveSource):

@@ -168,8 +168,10 @@ class UnitReader:
     @property
     def length_s(self) -> float:
         """Length that the container states for the tracks that are read, or 0."""
+        stated_s = (self._container.duration or 0) / 1_000_000
         return max(
-            (float(s.duration * s.time_base) for s in self._wanted if s.duration and s.time_base), default=0.0
+            (float(s.duration * s.time_base) for s in self._wanted if s.duration and s.time_base),
+            default=stated_s,
         )
 
     def units(self, stopped: Callable[[], bool]) -> Generator[MediaUnit, None, None]:

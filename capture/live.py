@@ -16,7 +16,7 @@ import structlog
 
 from capture.clock import CaptureClock
 from capture.container import Opening, UnitReader, open_container
-from capture.errors import CaptureError, SourceSilent
+from capture.errors import CaptureError, SourceLost, SourceSilent
 from capture.newest import BoundedQueue, DropPolicy, NewestSlot
 from capture.source import SENSED, EmptyDevice, MediaDevice, MediaUnit, SourceHealth, SourceState, Tally
 from consent.purpose import Purpose
@@ -24,6 +24,9 @@ from inference.media import AudioChunk, Frame
 
 _CLOSE_LIMIT_S = 8.0
 """Opening may block for 3 s and a read for 2 s; the rest is for a slow machine."""
+
+_CUT_S = 1.0
+"""How much shorter than it says a stream may be and still count as ended."""
 
 _log = structlog.get_logger(__name__)
 
@@ -160,14 +163,15 @@ class LiveDevice:
                     container, self._purposes, clock, opening=self._opening, tally=self._tally
                 )
                 self._announce(reader.kinds)
+                reached_ns = 0
                 start_ns = time.monotonic_ns() - clock.opened_ns
                 for unit in reader.units(self._stop.is_set):
                     if self._policy.paced:
                         due_ns = start_ns + unit.captured_ns
                         self._stop.wait(max(0, due_ns - time.monotonic_ns()) / 1e9)
                     self._put(unit)
-        except CaptureError as error:
-            self._fail(error)
+                    reached_ns = max(reached_ns, unit.captured_ns)
+                self._check_end(reader.length_s, (reached_ns - clock.opened_ns) / 1e9)
         except Exception as error:  # noqa: BLE001 - a thread's errors are raised where its units are read
             self._fail(error)
         finally:
@@ -176,6 +180,15 @@ class LiveDevice:
                 if self._tally.state is not SourceState.FAILED:
                     self._tally.state = SourceState.CLOSED
                 self._changed.notify_all()
+
+    def _check_end(self, length_s: float, reached_s: float) -> None:
+        """Tell the end of a stream that states its length from a line that broke."""
+        if self._stop.is_set() or self._policy.paced or (length_s and reached_s > length_s - _CUT_S):
+            return
+        raise SourceLost(
+            f"{self._opening.shown} broke off (the other side closed the connection). "
+            "It is opened again where reconnecting is on."
+        )
 
     def _announce(self, kinds: frozenset[Purpose]) -> None:
         with self._changed:

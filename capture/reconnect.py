@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from capture.errors import CaptureError, SourceLost
+from capture.errors import CaptureError
 from capture.source import MediaDevice, MediaSource, MediaUnit, SourceHealth, SourceState
 from consent.purpose import Purpose
 
@@ -31,7 +31,6 @@ class ReconnectPolicy:
         jitter: Share by which each wait is varied, so many edges do not knock at once.
         budget_s: How long one loss is fought before it is reported; None is for ever.
         stable_s: How long a source must run before the waits start from the first again.
-        ends: Whether an orderly end is the end (a stream of a recording) and not a loss (a camera).
     """
 
     first_delay_s: float = 0.1
@@ -39,7 +38,6 @@ class ReconnectPolicy:
     jitter: float = 0.2
     budget_s: float | None = 120.0
     stable_s: float = 5.0
-    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +192,7 @@ class _ReconnectingDevice:
                 continue
             if self._stop.is_set():
                 return None
-            if unit is not None:
-                return self._placed(unit)
-            if self._policy.ends:
-                return None
-            self._lose(SourceLost(f"{self._source.address} ended. It is opened again."))
+            return None if unit is None else self._placed(unit)
         return None
 
     def _connect(self) -> None:

@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 import av
 from aio_rtsp_toolkit.server import RtspServer  # type: ignore[import-untyped] # ships no types
-from aio_rtsp_toolkit.server_media import extract_nalus  # type: ignore[import-untyped] # ships no types
+from aio_rtsp_toolkit.server_media import MediaSource, extract_nalus  # type: ignore[import-untyped] # ships no types
 from aio_rtsp_toolkit.server_session import RtspServerSession  # type: ignore[import-untyped] # ships no types
 from aio_sockets import TCPSocket  # type: ignore[import-untyped] # ships no types
 from av.packet import Packet
@@ -47,7 +47,7 @@ class PlayoutServer(RtspServer):  # type: ignore[misc] # its base ships no types
         self.logger = _log
         self.repeat = repeat
         self.held: set[str] = set()
-        self.plays = 0
+        self.plays: list[tuple[str, ...]] = []
         self._files = files
         self._sessions: set[PlayoutSession] = set()
 
@@ -87,6 +87,29 @@ class PlayoutServer(RtspServer):  # type: ignore[misc] # its base ships no types
             raise FileNotFoundError(name)
         return self._files[name]
 
+    def load_media_source(self, file_path: Path) -> Playout:
+        """Read what a file holds; a stream that ends says how long it is."""
+        found = super().load_media_source(file_path)
+        with av.open(file_path) as container:
+            length_us = 0 if self.repeat else container.duration or 0
+        return Playout(found.file_path, found.tracks, found.session_name, length_us / 1_000_000)
+
+
+class Playout(MediaSource):  # type: ignore[misc] # its base ships no types
+    """What is played: a receiver can tell its end from a broken line by the stated length."""
+
+    def __init__(self, file_path: Path, tracks: list[Any], session_name: str, length_s: float) -> None:
+        """Take the package's description and the length; 0 is endless."""
+        super().__init__(file_path=file_path, tracks=tracks, session_name=session_name)
+        self._length_s = length_s
+
+    def build_sdp(self) -> str:
+        """Describe the session, with its length."""
+        described = str(super().build_sdp())
+        return described.replace(
+            "a=range:npt=0-", f"a=range:npt=0-{self._length_s:.3f}" if self._length_s else "a=range:npt=now-"
+        )
+
 
 class PlayoutSession(RtspServerSession):  # type: ignore[misc] # its base ships no types
     """One client's session."""
@@ -118,7 +141,7 @@ class PlayoutSession(RtspServerSession):  # type: ignore[misc] # its base ships 
         )
         answer = {"Session": self._session_header_value(), "Range": "npt=0.000-", "RTP-Info": info}
         await self._send_response(req_headers, 200, "OK", answer)
-        self.server.plays += 1
+        self.server.plays.append(tuple(state.info.media_type for state in playing))
         self.stream_task = asyncio.create_task(self._stream_media(), name=f"rtsp-stream-{self.session_id}")
 
     async def _stream_media(self) -> None:
@@ -139,7 +162,7 @@ class PlayoutSession(RtspServerSession):  # type: ignore[misc] # its base ships 
 
     async def _timed_packets(self, indices: tuple[int, ...]) -> AsyncIterator[tuple[Packet[Stream], int]]:
         """Give each packet when it is due, with the shift of its round."""
-        shift_ns = 0
+        shift_ns = lag_ns = 0
         started = False
         while True:
             end_ns = 0
@@ -147,20 +170,21 @@ class PlayoutSession(RtspServerSession):  # type: ignore[misc] # its base ships 
                 wanted = [container.streams[index] for index in indices]
                 for packet in in_time_order(container.demux(wanted), len(wanted)):
                     due_ns = nanoseconds(packet.dts, packet.time_base)
-                    if packet.size == 0 or due_ns is None:
+                    pts_ns = nanoseconds(packet.pts, packet.time_base)
+                    if packet.size == 0 or due_ns is None or pts_ns is None:
                         continue
                     if not started:
                         started = True
-                        # Time zero lies so far ahead that no picture is sent before its time.
-                        self._zero_monotonic_ns = time.monotonic_ns() + max(0, -due_ns)
-                        self._zero_ns = time.time_ns() + max(0, -due_ns)
+                        # Pictures leave later than they were "captured", as from an encoder.
+                        lag_ns = max(0, -due_ns)
+                        self._zero_monotonic_ns, self._zero_ns = time.monotonic_ns(), time.time_ns()
                         await self._report_all()
-                    end_ns = max(
-                        end_ns, (nanoseconds(packet.pts, packet.time_base) or 0) + _length_ns(packet)
-                    )
-                    wait_ns = self._zero_monotonic_ns + shift_ns + due_ns - time.monotonic_ns()
-                    if wait_ns > 0:
-                        await asyncio.sleep(wait_ns / _NS)
+                    if shift_ns and pts_ns < 0:
+                        # The sound's lead-in belongs to the first round; later it would overlap.
+                        continue
+                    end_ns = max(end_ns, pts_ns + (nanoseconds(packet.duration, packet.time_base) or 0))
+                    at_ns = self._zero_monotonic_ns + lag_ns + shift_ns + due_ns
+                    await asyncio.sleep(max(0, at_ns - time.monotonic_ns()) / _NS)
                     yield packet, shift_ns
             shift_ns += end_ns
             if not self.server.repeat or end_ns == 0:
@@ -222,7 +246,3 @@ class PlayoutSession(RtspServerSession):  # type: ignore[misc] # its base ships 
         )
         with suppress(ConnectionError):
             await self._send_interleaved_frame(state.rtcp_channel, report)
-
-
-def _length_ns(packet: Packet[Stream]) -> int:
-    return nanoseconds(packet.duration, packet.time_base) or 0

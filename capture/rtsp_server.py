@@ -154,9 +154,9 @@ class RtspMediaServer:
             held.difference_update(media_types)
 
     @property
-    def plays(self) -> int:
-        """Number of times a client began to play."""
-        return 0 if self._server is None else self._server.plays
+    def plays(self) -> tuple[tuple[str, ...], ...]:
+        """The kinds each client asked for when it began to play, in order."""
+        return () if self._server is None else tuple(self._server.plays)
 
     def __enter__(self) -> Self:
         """Start."""
