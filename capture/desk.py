@@ -122,9 +122,7 @@ class Desk:
         self._record_id: UUID | None = None
         self._grant: Grant | None = None
         self._state: State | None = None
-        self._shown: Notice | None = None
-        self._shown_ns = 0
-        self._seen = False
+        self._shown: dict[str, tuple[Notice, int]] = {}
         self._deadline_ns = 0
         self._thanks_until_ns = 0
         self._unwritten: tuple[UUID, State, IndicatedBy, str] | None = None
@@ -150,7 +148,7 @@ class Desk:
         with self._lock:
             self._end_service()
             self._open, self._record_id, self._grant, self._state = True, None, None, None
-            self._shown, self._seen, self._thanks_until_ns = None, False, 0
+            self._shown, self._thanks_until_ns = {}, 0
             notice = self.notices.current(language)
             record = draft(
                 counter=self.counter,
@@ -173,8 +171,8 @@ class Desk:
     ) -> Notice:
         """Note that the notice is on the screen, and return it.
 
-        The time to answer starts when the question is first seen; another language starts
-        the measured dwell anew, never the time to answer.
+        The time to answer starts when the question is first seen; another language does not
+        lengthen it, and has a dwell of its own.
 
         Raises:
             TransitionRefused: This question is not open (any more).
@@ -182,15 +180,14 @@ class Desk:
         with self._lock:
             self.tick()
             self._must_be_current(record_id)
-            notice = self.notices.current(language)
-            if notice is self._shown:
-                return notice
-            self._store.show(record_id, notice.reference(self.purposes, channel))
-            self._shown, self._shown_ns = notice, self._monotonic_ns()
-            if not self._seen:
-                self._seen = True
-                self._deadline_ns = self._shown_ns + int(self.decision_timeout_s * 1e9)
-            return notice
+            if language not in self._shown:
+                notice = self.notices.current(language)
+                self._store.show(record_id, notice.reference(self.purposes, channel))
+                now = self._monotonic_ns()
+                if not self._shown:
+                    self._deadline_ns = now + int(self.decision_timeout_s * 1e9)
+                self._shown[language] = notice, now
+            return self._shown[language][0]
 
     def decide(
         self,
@@ -198,6 +195,7 @@ class Desk:
         choices: Mapping[Purpose, bool],
         *,
         language: str | None = None,
+        channel: Channel = Channel.KIOSK,
         method: str = "kiosk-touch",
     ) -> State:
         """Take the citizen's answer; starts the capture of what was given.
@@ -205,7 +203,8 @@ class Desk:
         Args:
             record_id: The question that is answered.
             choices: One answer for each purpose.
-            language: Language of the page that was answered; refused when another is shown.
+            language: Language of the notice that was answered; the newest shown when left out.
+            channel: How that notice reached the citizen.
             method: How the answer was given.
 
         Raises:
@@ -216,12 +215,18 @@ class Desk:
         with self._lock:
             self.tick()
             self._must_be_current(record_id)
-            if self._shown is None:
+            shown = self._shown.get(language or next(reversed(self._shown), ""))
+            if shown is None:
                 raise TransitionRefused("nobody has seen this question: show it before it is answered")
-            if language not in {None, self._shown.language}:
-                raise TransitionRefused("the page that was answered is not the one on the screen")
-            dwell_ms = (self._monotonic_ns() - self._shown_ns) // 1_000_000
-            state = self._store.decide(record_id, choices, IndicatedBy.CITIZEN, method, dwell_ms=dwell_ms)
+            notice, since_ns = shown
+            state = self._store.decide(
+                record_id,
+                choices,
+                IndicatedBy.CITIZEN,
+                method,
+                dwell_ms=(self._monotonic_ns() - since_ns) // 1_000_000,
+                notice=notice.reference(self.purposes, channel),
+            )
             self._state = state
             if state is State.GIVEN:
                 self._launch(record_id)

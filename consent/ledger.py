@@ -152,8 +152,17 @@ class ConsentStore:
         method: str,
         *,
         dwell_ms: int | None = None,
+        notice: NoticeReference | None = None,
     ) -> State:
         """Log the citizen's answer to each purpose.
+
+        Args:
+            record_id: The question.
+            choices: One answer for each purpose that was offered.
+            indicated_by: The citizen, and nobody else.
+            method: How it was answered.
+            dwell_ms: From the notice on the screen to the answer.
+            notice: The notice that was answered, where it was shown in several languages.
 
         Returns:
             `given` when image or voice was given, else `refused`.
@@ -181,7 +190,7 @@ class ConsentStore:
                 for purpose in record.purposes
             )
             event = self._event(EventKind(state.value), record, IndicatedBy.CITIZEN, method)
-            return replace(event, decisions=decisions, dwell_ms=dwell_ms)
+            return replace(event, decisions=decisions, dwell_ms=dwell_ms, notice=notice)
 
         state = self._append(make).event.state
         assert state is not None  # noqa: S101 - narrows for mypy: a decision always has a state
@@ -446,7 +455,11 @@ def _fold(record_id: UUID, events: list[Event]) -> tuple[ConsentRecord, State]:
             state = event.state
             if state in DECIDED:
                 record = replace(
-                    record, decisions=event.decisions, decided_at=event.at, dwell_ms=event.dwell_ms
+                    record,
+                    decisions=event.decisions,
+                    decided_at=event.at,
+                    dwell_ms=event.dwell_ms,
+                    notice=event.notice or record.notice,
                 )
     return record, state
 

@@ -164,8 +164,8 @@ class NoticeShelf:
         notice = self.get(reference.notice_id, reference.version, reference.language)
         if notice.reference(purposes, reference.channel) != reference:
             raise NoticeError(
-                f"notice {reference.notice_id} {reference.version} ({reference.language}) is not the one that "
-                "was shown: its file was edited after it was published. Restore it."
+                f"notice {reference.notice_id} {reference.version} ({reference.language}) is not the one "
+                "that was shown: its file was edited after it was published. Restore it."
             )
 
 
