@@ -54,8 +54,8 @@ def _read(size: int) -> bytes | None:
 def _serve(answers: int) -> None:
     """Load the library, say so, and answer requests until standard input ends."""
     import numpy as np  # noqa: PLC0415 - after standard error was closed to native noise
-    from vietasr import Pipeline  # noqa: PLC0415 - as above
-    from vietasr.ffi import native  # noqa: PLC0415 - as above
+    from vietasr import Pipeline  # type: ignore[import-untyped]  # noqa: PLC0415 - untyped; imported late as above
+    from vietasr.ffi import native  # type: ignore[import-untyped]  # noqa: PLC0415 - as above
 
     native.lib.vietasr_set_log_level(_SILENT)
     pipeline = Pipeline.preset("transcribe")

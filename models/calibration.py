@@ -111,12 +111,13 @@ def read_calibration(
         raise CalibrationError(f"Calibration {source} is wrong at {faults}. Correct these keys.") from error
     if content.network_sha256 != network_sha256:
         raise CalibrationError(
-            f"Calibration {source} was fitted for the network {content.network_sha256}, not {network_sha256}. "
-            "Fit it again for this network with 'python -m models.fit_expression'."
+            f"Calibration {source} was fitted for the network {content.network_sha256}, "
+            f"not {network_sha256}. Fit it again for this network with 'python -m models.fit_expression'."
         )
     if version is not None and content.version != version:
         raise CalibrationError(
-            f"Calibration {source} has version {content.version}, the model card names {version}. Reinstall hailong."
+            f"Calibration {source} has version {content.version}, the model card names {version}. "
+            "Reinstall hailong."
         )
     if content.labels != labels or any(len(row) != len(labels) for row in content.coefficients):
         raise CalibrationError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from enum import StrEnum
 from importlib import resources
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
 from models.errors import CardError
 
@@ -164,7 +165,7 @@ def shipped_cards() -> tuple[ModelCard, ...]:
     folder = resources.files("models") / CARDS
     cards = [read_card(entry) for entry in folder.iterdir() if entry.name.endswith(".toml")]
     cards.sort(key=lambda card: (card.name, card.version))
-    for first, second in zip(cards, cards[1:], strict=False):
+    for first, second in itertools.pairwise(cards):
         if first.key == second.key:
             raise CardError(f"Two model cards in {folder} describe {first.key}. Remove one of them.")
     return tuple(cards)

@@ -7,9 +7,8 @@ network gave on drawn pictures (`expression_recorded.json`), else nothing is ins
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from models.bundles import write_whole
 from models.errors import ConversionError
 from models.session import open_session
 
@@ -63,7 +63,8 @@ def convert_expression(package: Path) -> bytes:
         ConversionError: Files are missing or not what the converter knows.
     """
     folder = package / "model" if (package / "model").is_dir() else package
-    return _graph(_weights(folder)).SerializeToString(deterministic=True)
+    network: bytes = _graph(_weights(folder)).SerializeToString(deterministic=True)
+    return network
 
 
 def compare_with_original(network: bytes | Path) -> Agreement:
@@ -94,27 +95,23 @@ def compare_with_original(network: bytes | Path) -> Agreement:
     return Agreement(pictures=len(record["recorded"]), largest_log_difference=worst)
 
 
-def install_expression(package: Path, folder: Path, file_name: str) -> tuple[Path, Agreement]:
+def install_expression(package: Path, folder: Path, file_name: str, *, sha256: str) -> tuple[Path, Agreement]:
     """Convert, compare and write the expression network into a model folder, atomically.
 
     Raises:
-        ConversionError: The conversion failed or disagrees with the original.
+        ConversionError: The conversion failed, disagrees with the original, or does not give
+            the file that the card pins.
     """
     network = convert_expression(package)
     agreement = compare_with_original(network)
-    folder.mkdir(parents=True, exist_ok=True)
+    found = hashlib.sha256(network).hexdigest()
+    if found != sha256:
+        raise ConversionError(
+            f"The converted expression network has SHA-256 {found}, its card demands {sha256}. It was not "
+            "installed; use the versions of onnx, numpy and face-api that requirements/ pins."
+        )
     target = folder / file_name
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{file_name}.", delete=False) as stream:
-        partial = Path(stream.name)
-        try:
-            stream.write(network)
-            stream.flush()
-            os.fsync(stream.fileno())
-            partial.chmod(0o644)
-            partial.replace(target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    write_whole(target, network)
     return target, agreement
 
 
@@ -137,7 +134,8 @@ def drawn_picture(kind: str, variant: int) -> NDArray[np.uint8]:
         shade = (variant * 85 + c * 20 * variant) % 256
     else:
         shade = _drawn_face(variant, x, y, c)
-    return shade.astype(np.uint8)
+    picture: NDArray[np.uint8] = shade.astype(np.uint8)
+    return picture
 
 
 def _drawn_face(mouth: int, x: NDArray[Any], y: NDArray[Any], c: NDArray[Any]) -> NDArray[Any]:
@@ -177,7 +175,8 @@ def _weights(folder: Path) -> dict[str, NDArray[np.float32]]:
         ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise ConversionError(
-            f"{manifest} is not a weight manifest that can be read ({error!r}). Fetch @vladmandic/face-api 1.7.15 again."
+            f"{manifest} is not a weight manifest that can be read ({error!r}). "
+            "Fetch @vladmandic/face-api 1.7.15 again."
         ) from error
     return weights
 
@@ -227,6 +226,7 @@ class _Builder:
         name: str,
         filters: NDArray[np.float32],
         bias: str | None,
+        *,
         stride: int,
         groups: int = 1,
     ) -> str:
@@ -250,10 +250,10 @@ class _Builder:
         depthwise = self.weight(f"{name}/depthwise_filter")
         channels = depthwise.shape[2]
         spread = self.convolution(
-            source, f"{name}.depthwise", depthwise.transpose(0, 1, 3, 2), None, stride, groups=channels
+            source, f"{name}.depthwise", depthwise.transpose(0, 1, 3, 2), None, stride=stride, groups=channels
         )
         return self.convolution(
-            spread, f"{name}.pointwise", self.weight(f"{name}/pointwise_filter"), f"{name}/bias", 1
+            spread, f"{name}.pointwise", self.weight(f"{name}/pointwise_filter"), f"{name}/bias", stride=1
         )
 
     def block(self, source: str, number: int) -> str:
@@ -261,7 +261,11 @@ class _Builder:
         prefix = f"dense{number}"
         if number == 0:
             opening = self.convolution(
-                source, f"{prefix}/conv0", self.weight(f"{prefix}/conv0/filters"), f"{prefix}/conv0/bias", 2
+                source,
+                f"{prefix}/conv0",
+                self.weight(f"{prefix}/conv0/filters"),
+                f"{prefix}/conv0/bias",
+                stride=2,
             )
         else:
             opening = self.separable(source, f"{prefix}/conv0", 2)

@@ -61,5 +61,5 @@ class TranscriberError(ModelError, RuntimeError):
     """The transcriber could not do its work."""
 
 
-class TranscriberTimeout(TranscriberError, TimeoutError):
+class TranscriberTimeout(TranscriberError, TimeoutError):  # noqa: N818 - as above
     """The transcriber gave no answer within its limit."""

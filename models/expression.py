@@ -168,9 +168,10 @@ def _picture(face: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def load_expression_model(
     registry: Registry,
-    calibrated: bool = True,
+    calibrated: bool = True,  # noqa: FBT001, FBT002 - the contract's signature
     *,
-    mirrored: bool = True,  # noqa: FBT001, FBT002 - the contract's signature
+    mirrored: bool = True,
+    threads: int = 1,
 ) -> ExpressionModel:
     """Load the expression network, with its shipped calibration or without.
 
@@ -188,4 +189,4 @@ def load_expression_model(
             labels=file.card.labels,
             version=file.card.calibration.version,
         )
-    return ExpressionModel.load(file, calibration, mirrored=mirrored)
+    return ExpressionModel.load(file, calibration, mirrored=mirrored, threads=threads)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _STRIDE: Final = 32
 """Both networks halve their input five times: sizes must be multiples of this."""
+_CENTERFACE_THRESHOLD: Final = 0.35
+_CENTERFACE_LONGEST_PX: Final = 320
+_YUNET_THRESHOLD: Final = 0.6
+_YUNET_LONGEST_PX: Final = 640
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def _blob(image: NDArray[np.uint8], fit: _Fit) -> NDArray[np.float32]:
     return np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])
 
 
-def checked_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def checked_image(image: object) -> NDArray[np.uint8]:
     """Return the image if it is uint8 BGR of shape (height, width, 3) with at least one pixel.
 
     Raises:
@@ -180,11 +184,21 @@ class CenterFace:
 
     @classmethod
     def load(
-        cls, file: ModelFile, *, threshold: float = 0.35, longest_px: int = 320, threads: int = 1
+        cls,
+        file: ModelFile,
+        *,
+        threshold: float | None = None,
+        longest_px: int | None = None,
+        threads: int = 1,
     ) -> CenterFace:
-        """Open the network of a verified file."""
+        """Open the network of a verified file; what is None takes the measured default."""
         network = _with_free_size(file.path)
-        return cls(*file.version_of(), threshold, longest_px, open_session(network, threads=threads))
+        return cls(
+            *file.version_of(),
+            _CENTERFACE_THRESHOLD if threshold is None else threshold,
+            _CENTERFACE_LONGEST_PX if longest_px is None else longest_px,
+            open_session(network, threads=threads),
+        )
 
     def version_of(self) -> tuple[str, str, str]:
         """Return name, version and hash as a signal records them."""
@@ -220,7 +234,7 @@ def _with_free_size(path: Path) -> bytes:
     The file fixes a 32 x 32 input though every layer is convolutional, and lists its weights
     among the inputs, which keeps ONNX Runtime from folding them.
     """
-    network = onnx.load(str(path))
+    network: onnx.ModelProto = onnx.load(str(path))
     graph = network.graph
     weights = {weight.name for weight in graph.initializer}
     images = [entry for entry in graph.input if entry.name not in weights]
@@ -233,7 +247,8 @@ def _with_free_size(path: Path) -> bytes:
         for axis, label in ((0, "batch"), (2, "rows"), (3, "columns")):
             entry.type.tensor_type.shape.dim[axis].dim_param = label
     del graph.value_info[:]
-    return network.SerializeToString()
+    published: bytes = network.SerializeToString()
+    return published
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,13 +271,24 @@ class YuNet:
 
     @classmethod
     def load(
-        cls, file: ModelFile, *, threshold: float = 0.6, longest_px: int = 640, threads: int = 1
+        cls,
+        file: ModelFile,
+        *,
+        threshold: float | None = None,
+        longest_px: int | None = None,
+        threads: int = 1,
     ) -> YuNet:
-        """Open the network of a verified file."""
+        """Open the network of a verified file; what is None takes the measured default."""
         session = open_session(file.path, threads=threads)
         height, width = session.input_shapes[0][2:4]
         fixed = (width, height) if isinstance(width, int) and isinstance(height, int) else None
-        return cls(*file.version_of(), threshold, longest_px, fixed, session)
+        return cls(
+            *file.version_of(),
+            _YUNET_THRESHOLD if threshold is None else threshold,
+            _YUNET_LONGEST_PX if longest_px is None else longest_px,
+            fixed,
+            session,
+        )
 
     def version_of(self) -> tuple[str, str, str]:
         """Return name, version and hash as a signal records them."""
@@ -312,6 +338,7 @@ def load_face_detector(
     threshold: float | None = None,
     *,
     longest_px: int | None = None,
+    threads: int = 1,
 ) -> FaceDetector:
     """Load a face detector by name, or the best one whose file is present.
 
@@ -321,6 +348,7 @@ def load_face_detector(
             imported, else CenterFace.
         threshold: Smallest score to report; None takes the detector's own measured default.
         longest_px: Working size; None takes the detector's own default.
+        threads: Threads inside one operator, 1 or 2.
 
     Raises:
         UnknownModel: The name is not a face detector.
@@ -330,14 +358,11 @@ def load_face_detector(
     if name is None:
         present = any(registry.find(card) is not None for card in registry.versions("yunet"))
         name = "yunet" if present else "centerface"
-    chosen = {
-        key: value
-        for key, value in (("threshold", threshold), ("longest_px", longest_px))
-        if value is not None
-    }
     file = registry.locate(name)
-    if file.card.name == "centerface":
-        return CenterFace.load(file, **chosen)
-    if file.card.name == "yunet":
-        return YuNet.load(file, **chosen)
-    raise UnknownModel(f"'{name}' is not a face detector. Face detectors are: centerface, yunet.")
+    match file.card.name:
+        case "centerface":
+            return CenterFace.load(file, threshold=threshold, longest_px=longest_px, threads=threads)
+        case "yunet":
+            return YuNet.load(file, threshold=threshold, longest_px=longest_px, threads=threads)
+        case _:
+            raise UnknownModel(f"'{name}' is not a face detector. Face detectors are: centerface, yunet.")

@@ -73,8 +73,9 @@ def open_session(model: Path | bytes, *, threads: int = 1, providers: Sequence[s
     absent = [name for name in providers if name not in available]
     if absent or not providers:
         raise ProviderError(
-            f"ONNX Runtime here has no {', '.join(absent) or 'provider list'}; it has {', '.join(available)}. "
-            "Install the build of onnxruntime that carries it, or ask for another provider."
+            f"ONNX Runtime here has no {', '.join(absent) or 'provider list'}; "
+            f"it has {', '.join(available)}. Install "
+            "the build of onnxruntime that carries it, or ask for another provider."
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -89,7 +90,8 @@ def open_session(model: Path | bytes, *, threads: int = 1, providers: Sequence[s
         session = onnxruntime.InferenceSession(source, sess_options=options, providers=list(providers))
     except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
         raise ProviderError(
-            f"ONNX Runtime cannot load {label}: {error}. Run 'hailong models verify' and import the file again."
+            f"ONNX Runtime cannot load {label}: {error}. "
+            "Run 'hailong models verify' and import the file again."
         ) from error
     active = session.get_providers()
     if active[0] != providers[0]:

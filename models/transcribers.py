@@ -60,7 +60,7 @@ class Transcriber(Protocol):
         """Return name, version and hash as a signal records them."""
 
 
-def checked_samples(samples: NDArray[np.int16], sample_rate_hz: int = SAMPLE_RATE_HZ) -> NDArray[np.int16]:
+def checked_samples(samples: object, sample_rate_hz: int = SAMPLE_RATE_HZ) -> NDArray[np.int16]:
     """Return the samples if they are mono int16 at 16 kHz.
 
     Raises:
@@ -187,10 +187,11 @@ class VietAsr:
             TranscriberError: The process died twice on the same piece, or too often lately.
         """
         checked = checked_samples(samples, sample_rate_hz)
-        texts = []
-        for piece in split_at_quietest(checked):
-            if piece.size >= MIN_PIECE_S * SAMPLE_RATE_HZ:
-                texts.append(self._transcribe_piece(np.ascontiguousarray(piece)))
+        texts = [
+            self._transcribe_piece(np.ascontiguousarray(piece))
+            for piece in split_at_quietest(checked)
+            if piece.size >= MIN_PIECE_S * SAMPLE_RATE_HZ
+        ]
         return " ".join(text for text in texts if text)
 
     def close(self) -> None:
@@ -212,8 +213,9 @@ class VietAsr:
                     self._end()
                     if attempt == 2:  # noqa: PLR2004 - the second and last try
                         raise TranscriberError(
-                            f"The transcriber's process died twice on one piece of {piece.size / SAMPLE_RATE_HZ:.1f} s "
-                            f"({error}). The piece was given up; the next one starts a fresh process."
+                            "The transcriber's process died twice on one piece of "
+                            f"{piece.size / SAMPLE_RATE_HZ:.1f} s ({error}). The piece was given up; "
+                            "the next one starts a fresh process."
                         ) from error
                     continue
                 if "error" in answer:
@@ -237,7 +239,8 @@ class VietAsr:
         if len(self._starts) > _RESTARTS:
             raise TranscriberError(
                 f"The transcriber's process was started {len(self._starts)} times within "
-                f"{_RESTART_WINDOW_S / 60:.0f} minutes and keeps dying. Check memory and 'hailong models verify'."
+                f"{_RESTART_WINDOW_S / 60:.0f} minutes and keeps dying. "
+                "Check memory and 'hailong models verify'."
             )
         self._starts.append(now)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "VIETASR_LIBRARY_PATH": str(self._library)}
@@ -305,8 +308,8 @@ class VietAsr:
 
     def _too_late(self) -> TranscriberTimeout:
         return TranscriberTimeout(
-            f"The transcriber gave no answer within its limit ({self._piece_limit_s:.0f} s a piece). Its process was "
-            "ended and will be started again; if this repeats, the machine is overloaded."
+            f"The transcriber gave no answer within its limit ({self._piece_limit_s:.0f} s a piece). "
+            "Its process was ended and will be started again; if this repeats, the machine is overloaded."
         )
 
     def _end(self) -> None:

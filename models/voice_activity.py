@@ -31,7 +31,7 @@ class VoiceActivityNetwork:
         self.name, self.version, self.sha256 = file.version_of()
         self.session: ModelSession = open_session(file.path, threads=threads)
 
-    def channel(self) -> VoiceActivity:
+    def stream(self) -> VoiceActivity:
         """Return a fresh detector for one channel."""
         return VoiceActivity(self)
 
@@ -59,9 +59,10 @@ class VoiceActivity:
         Raises:
             InputError: The window has another type or length.
         """
-        if not isinstance(window, np.ndarray) or window.dtype != np.int16 or window.shape != (WINDOW,):
-            found = f"{getattr(window, 'dtype', type(window).__name__)} {getattr(window, 'shape', '')}"
-            raise InputError(f"A voice window must be int16 of shape ({WINDOW},) at 16 kHz, not {found}.")
+        if window.dtype != np.int16 or window.shape != (WINDOW,):
+            raise InputError(
+                f"A voice window must be int16 of shape ({WINDOW},) at 16 kHz, not {window.dtype} {window.shape}."
+            )
         self._heard[0, :_CONTEXT] = self._heard[0, -_CONTEXT:]
         self._heard[0, _CONTEXT:] = window / _FULL_SCALE
         chance, self._state = self._network.session.run(
@@ -80,7 +81,7 @@ class VoiceActivity:
 
 
 def load_voice_activity(registry: Registry) -> VoiceActivityNetwork:
-    """Load the voice activity network; call `channel()` once for each channel.
+    """Load the voice activity network; call `stream()` once for each channel.
 
     Raises:
         ModelFileMissing: Its package is not installed.

@@ -1,0 +1,205 @@
+"""Commands for model files: `hailong models list|verify|import|export|prepare`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from models.card import Origin, Task
+from models.errors import ModelError, ModelFileMissing, ModelHashMismatch
+from models.registry import Registry, prepared_folder, writable_store
+
+if TYPE_CHECKING:
+    from models.card import ModelCard
+
+models = typer.Typer(
+    name="models",
+    help="List, verify, import and export models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_FAILED: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Whether the file of one card is there and right."""
+
+    card: ModelCard
+    state: str
+    path: Path | None
+    advice: str | None
+
+    def as_json(self) -> dict[str, str | None]:
+        return {
+            "name": self.card.name,
+            "version": self.card.version,
+            "task": self.card.task.value,
+            "licence": self.card.licence,
+            "sha256": self.card.file.sha256,
+            "origin": self.card.file.origin.value,
+            "state": self.state,
+            "path": None if self.path is None else str(self.path),
+            "advice": self.advice,
+        }
+
+
+def _standing(registry: Registry, card: ModelCard) -> _Standing:
+    try:
+        file = registry.locate(card.key)
+    except ModelFileMissing as error:
+        return _Standing(card, "missing", None, str(error))
+    except ModelHashMismatch as error:
+        return _Standing(card, "wrong-hash", registry.find(card), str(error))
+    return _Standing(card, "verified", file.path, None)
+
+
+def _report(standings: list[_Standing], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"models": [standing.as_json() for standing in standings]}, ensure_ascii=False))
+        return
+    for standing in standings:
+        card = standing.card
+        where = standing.path or f"from {card.file.origin.value}"
+        typer.echo(f"{standing.state:10}  {card.task.value:15} {card.key:32} {card.licence:11} {where}")
+
+
+def _fail(error: Exception) -> typer.Exit:
+    typer.echo(f"{error}", err=True)
+    return typer.Exit(_FAILED)
+
+
+def _registry() -> Registry:
+    try:
+        return Registry.default()
+    except ModelError as error:
+        raise _fail(error) from error
+
+
+@models.command("list")
+def list_models(
+    *,
+    task: Annotated[Task | None, typer.Option(help="Only models for this task.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the known models and whether their files are here."""
+    registry = _registry()
+    _report([_standing(registry, card) for card in registry.cards(task)], as_json=as_json)
+
+
+@models.command()
+def verify(*, as_json: Json = False) -> None:
+    """Check every model file against its card; fails if one is wrong or a needed one is missing."""
+    registry = _registry()
+    standings = [_standing(registry, card) for card in registry.cards()]
+    _report(standings, as_json=as_json)
+    # A bundle is optional: its absence is a fact, not a fault.
+    faults = [
+        standing
+        for standing in standings
+        if standing.state == "wrong-hash"
+        or (standing.state == "missing" and standing.card.file.origin is not Origin.BUNDLE)
+    ]
+    for fault in faults:
+        typer.echo(fault.advice, err=True)
+    if faults:
+        raise typer.Exit(_FAILED)
+
+
+@models.command("import")
+def import_models(
+    bundle: Annotated[Path, typer.Argument(help="Zip archive, directory or single model file.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Import the model files of a bundle, recognised by their SHA-256."""
+    from models.bundles import import_bundle  # noqa: PLC0415 - only this command reads bundles
+
+    registry = _registry()
+    store = writable_store()
+    try:
+        imported = import_bundle(
+            bundle, store, registry.cards(), lambda name: typer.echo(f"reading {name}", err=True)
+        )
+    except ModelError as error:
+        raise _fail(error) from error
+    if as_json:
+        found = [
+            {"name": item.card.name, "version": item.card.version, "path": str(item.path)}
+            for item in imported
+        ]
+        typer.echo(json.dumps({"imported": found}))
+        return
+    for item in imported:
+        typer.echo(f"imported {item.card.key} to {item.path}")
+
+
+@models.command()
+def export(
+    target: Annotated[Path, typer.Argument(help="Zip archive to write.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models to take along; all present ones if none.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Write present, verified model files into a bundle for another machine."""
+    from models.bundles import export_bundle  # noqa: PLC0415 - only this command writes bundles
+
+    registry = _registry()
+    try:
+        if names:
+            files = [registry.locate(name) for name in names]
+        else:
+            present = [card for card in registry.cards() if registry.find(card) is not None]
+            files = [registry.locate(card.key) for card in present]
+        export_bundle(files, target)
+    except ModelError as error:
+        raise _fail(error) from error
+    keys = [file.card.key for file in files]
+    typer.echo(
+        json.dumps({"bundle": str(target), "models": keys})
+        if as_json
+        else f"wrote {target}: {', '.join(keys)}"
+    )
+
+
+@models.command()
+def prepare(
+    *,
+    npm: Annotated[Path, typer.Option(help="Folder with the unpacked npm package of face-api.")],
+    as_json: Json = False,
+) -> None:
+    """Convert the published expression network and install it, if it matches the original."""
+    from models.convert import install_expression  # noqa: PLC0415 - set-up only
+    from models.expression import NAME  # noqa: PLC0415 - loads OpenCV
+
+    registry = _registry()
+    (card,) = registry.versions(NAME)
+    folder = prepared_folder()
+    typer.echo(f"converting {card.key} into {folder}", err=True)
+    try:
+        target, agreement = install_expression(_package(npm), folder, card.file.name, sha256=card.file.sha256)
+    except (ModelError, OSError) as error:
+        raise _fail(error) from error
+    if as_json:
+        facts = {"path": str(target), "sha256": card.file.sha256, **asdict(agreement)}
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(
+        f"wrote {target}: {agreement.pictures} pictures read as by the original network, "
+        f"largest difference of a log-probability {agreement.largest_log_difference:.1e}"
+    )
+
+
+def _package(folder: Path) -> Path:
+    """Find the unpacked package in a folder: itself, or where npm's tools put it."""
+    for inside in ("", "face-api", "package", "node_modules/@vladmandic/face-api", "@vladmandic/face-api"):
+        if (folder / inside / "model").is_dir():
+            return folder / inside
+    return folder

@@ -1,0 +1,187 @@
+"""Labelled face packs, and how well three-class probabilities fit them."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from models.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+LABELS: Final = ("anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+"""Labels of a pack; whole-number labels count along this list."""
+NEGATIVE, NEUTRAL, POSITIVE, LEFT_OUT = 0, 1, 2, -1
+_CLASS: Final = {
+    "anger": NEGATIVE,
+    "contempt": NEGATIVE,
+    "disgust": NEGATIVE,
+    "fear": NEGATIVE,
+    "happy": POSITIVE,
+    "neutral": NEUTRAL,
+    "sad": NEGATIVE,
+    # True surprise is neither: it is left out. Predicted surprise counts as neutral.
+    "surprise": LEFT_OUT,
+}
+_BINS: Final = 10
+_GREY_AXES, _COLOUR_AXES, _COLOURS = 3, 4, 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FacePack:
+    """Face crops with one of three classes each; true surprise is already left out.
+
+    Attributes:
+        images: BGR crops, uint8, each (height, width, 3).
+        classes: 0 negative, 1 neutral, 2 positive, shape (n,).
+        persons: Number of the person on each crop; unknown persons all have the same.
+    """
+
+    images: tuple[NDArray[np.uint8], ...]
+    classes: NDArray[np.int64]
+    persons: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How well probabilities of three classes fit.
+
+    Attributes:
+        accuracy3: Share of faces whose likeliest class is the true one.
+        auc_positive_negative: Chance that a positive face has a larger
+            positive / (positive + negative) than a negative one; None where a class is missing.
+        ece: Expected calibration error over ten equal bins of the likeliest class's probability.
+        neutral_recall: Share of neutral faces called neutral; None where there are none.
+    """
+
+    accuracy3: float
+    auc_positive_negative: float | None
+    ece: float
+    neutral_recall: float | None
+
+
+def read_pack(path: Path) -> FacePack:
+    """Read a pack: `images` (n, h, w) grey or (n, h, w, 3) RGB, `labels`, `person`.
+
+    Args:
+        path: An NPZ file. Labels are words of `LABELS`, or whole numbers counted along it.
+
+    Raises:
+        InputError: The file is no such pack; the message names what is wrong.
+    """
+    images, labels, persons = _arrays(path)
+    if (
+        images.dtype != np.uint8
+        or images.ndim not in {_GREY_AXES, _COLOUR_AXES}
+        or (images.ndim == _COLOUR_AXES and images.shape[3] != _COLOURS)
+        or 0 in images.shape[1:]
+    ):
+        raise InputError(
+            f"{path}: 'images' must be uint8 of shape (n, height, width) or (n, height, width, 3), "
+            f"not {images.dtype} {images.shape}."
+        )
+    if labels.shape != (len(images),) or persons.shape != (len(images),):
+        raise InputError(
+            f"{path}: 'images', 'labels' and 'person' must have one entry a face, "
+            f"not {len(images)}, {labels.shape} and {persons.shape}."
+        )
+    classes = np.array([_CLASS[word] for word in _words(path, labels)], np.int64)
+    kept = np.flatnonzero(classes != LEFT_OUT)
+    if not kept.size:
+        raise InputError(f"{path} holds no face with a positive, neutral or negative label.")
+    crops = tuple(_bgr(images[index]) for index in kept)
+    _, numbers = np.unique(persons[kept], return_inverse=True)
+    return FacePack(crops, classes[kept], numbers.astype(np.int64))
+
+
+def score(probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> Scores:
+    """Score probabilities of negative, neutral, positive against true classes.
+
+    Args:
+        probabilities: Shape (n, 3), rows sum to 1.
+        classes: Shape (n,).
+    """
+    chosen = probabilities.argmax(axis=1)
+    neutral = classes == NEUTRAL
+    return Scores(
+        accuracy3=float((chosen == classes).mean()),
+        auc_positive_negative=_auc(probabilities, classes),
+        ece=calibration_error(probabilities, classes),
+        neutral_recall=float((chosen[neutral] == NEUTRAL).mean()) if neutral.any() else None,
+    )
+
+
+def calibration_error(probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
+    """Return the expected calibration error over ten equal bins of confidence."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == classes
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gaps = [
+        (bins == number).mean() * abs(confidence[bins == number].mean() - right[bins == number].mean())
+        for number in np.unique(bins)
+    ]
+    return float(sum(gaps))
+
+
+def _auc(probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> float | None:
+    """Compare every positive face with every negative one by rank; ties count half."""
+    positive, negative = classes == POSITIVE, classes == NEGATIVE
+    if not positive.any() or not negative.any():
+        return None
+    both = probabilities[:, POSITIVE] + probabilities[:, NEGATIVE]
+    lean = probabilities[:, POSITIVE] / np.maximum(both, np.finfo(np.float64).tiny)
+    low = np.sort(lean[negative])
+    below = np.searchsorted(low, lean[positive], side="left")
+    not_above = np.searchsorted(low, lean[positive], side="right")
+    return float((below + not_above).mean() / 2 / low.size)
+
+
+def _arrays(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.generic], NDArray[np.generic]]:
+    if not path.is_file():
+        raise InputError(f"There is no face pack at {path}: check the path.")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            missing = [key for key in ("images", "labels", "person") if key not in content.files]
+            if missing:
+                raise InputError(
+                    f"{path} has no '{missing[0]}': a face pack needs the arrays images, labels and person."
+                )
+            return content["images"], content["labels"], content["person"]
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not an NPZ file that can be read: {error}.") from error
+    except AttributeError as error:  # a bare .npy array has no members
+        raise InputError(f"{path} is a single array: a face pack is an NPZ file with three.") from error
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is not an NPZ file of plain arrays: {error}.") from error
+
+
+def _words(path: Path, labels: NDArray[np.generic]) -> list[str]:
+    """Turn labels into words of `LABELS`."""
+    if np.issubdtype(labels.dtype, np.integer):
+        numbers = labels.astype(np.int64)
+        if numbers.size and (numbers.min() < 0 or numbers.max() >= len(LABELS)):
+            raise InputError(
+                f"{path}: whole-number labels must be 0 to {len(LABELS) - 1} ({', '.join(LABELS)}), "
+                f"not {numbers.min()} to {numbers.max()}."
+            )
+        return [LABELS[number] for number in numbers]
+    words = [str(word) for word in labels.tolist()]
+    unknown = sorted(set(words) - set(LABELS))
+    if unknown:
+        raise InputError(f"{path}: unknown label '{unknown[0]}'. Known are {', '.join(LABELS)}.")
+    return words
+
+
+def _bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a grey or RGB crop as BGR."""
+    if image.ndim == _GREY_AXES - 1:
+        return np.repeat(image[:, :, None], _COLOURS, axis=2)
+    return np.ascontiguousarray(image[:, :, ::-1])
