@@ -29,7 +29,7 @@ from models.text_sentiment import FACTORS, SENTIMENTS, Weights
 
 SEED: Final = 20_240_601
 _FOLDS: Final = 4
-_STRENGTHS: Final = (2.0, 8.0, 30.0)
+_STRENGTHS: Final = (0.3, 1.0, 3.0)
 _ASR_RATE: Final = 0.17
 WEIGHTS_FILE: Final = FOLDER.parent / "weights" / "text_sentiment-1.npz"
 HELD_BACK_FILE: Final = FOLDER / "held_back.jsonl"

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from models import text_lexicon as lexicon
 from models.text_features import toneless
 
 FOLDER: Final = Path(__file__).parent
@@ -58,8 +59,11 @@ class Utterance:
 
 
 def read_slots(path: Path = FOLDER / "slots.txt") -> dict[str, tuple[str, ...]]:
-    """Read the slots: one `name: a/b/c` a line."""
-    slots: dict[str, tuple[str, ...]] = {}
+    """Read the slots, one `name: a/b/c` a line; `praise` and `blame` hold the lexicon."""
+    slots: dict[str, tuple[str, ...]] = {
+        "praise": tuple(sorted(" ".join(phrase) for phrase in lexicon.POSITIVE)),
+        "blame": tuple(sorted(" ".join(phrase) for phrase in lexicon.NEGATIVE)),
+    }
     for line in path.read_text(encoding="utf-8").splitlines():
         name, _, rest = line.partition(":")
         if rest:
