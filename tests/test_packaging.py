@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import stat
 import subprocess
+import tarfile
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from setup import install, npm_packages, python_packages
+from setup import archives, install, npm_packages, python_packages
 from setup.layout import REQUIREMENTS, ROOT, SetupError, fingerprint, is_current, write_stamp
 
 if TYPE_CHECKING:
@@ -264,3 +266,36 @@ def test_stamp_is_current_only_for_the_same_inputs(tmp_path: Path) -> None:
     assert is_current(stamp, value)
     assert not is_current(stamp, fingerprint([REQUIREMENTS / "uv.txt"], "3.12"))
     assert not is_current(stamp, fingerprint([REQUIREMENTS / "uv.txt", REQUIREMENTS / "node.txt"], "3.11"))
+
+
+def _archive(*entries: tarfile.TarInfo) -> tarfile.TarFile:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for entry in entries:
+            entry.size = 3 if entry.isfile() else 0
+            archive.addfile(entry, io.BytesIO(b"abc"))
+    packed.seek(0)
+    return tarfile.open(fileobj=packed)  # noqa: SIM115 - the caller reads it
+
+
+def test_archive_is_unpacked_below_its_folder(tmp_path: Path) -> None:
+    program = tarfile.TarInfo("package/bin/program")
+    program.mode = 0o777
+    archives.unpack(_archive(program, tarfile.TarInfo("package/text")), tmp_path)
+    assert (tmp_path / "package" / "text").read_bytes() == b"abc"
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_file()}
+    assert modes == {"program": 0o755, "text": 0o644}
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "package/../../outside"])
+def test_archive_that_points_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="outside its folder"):
+        archives.unpack(_archive(tarfile.TarInfo(name)), tmp_path / "here")
+    assert list(tmp_path.rglob("outside")) == []
+
+
+def test_archive_with_a_link_is_refused(tmp_path: Path) -> None:
+    link = tarfile.TarInfo("package/link")
+    link.type, link.linkname = tarfile.SYMTYPE, "elsewhere"
+    with pytest.raises(SetupError, match="neither a file nor a folder"):
+        archives.unpack(_archive(link), tmp_path)
