@@ -49,6 +49,14 @@ class KioskConfig(_Strict):
     ] = 60.0
 
 
+class PlaylistItem(_Strict):
+    """One recorded session and the file that says what its citizen decides."""
+
+    name: Annotated[Code, Field(description="Name of the session, unique at its counter.")]
+    media: Annotated[str, Field(description="Address of the recording or of the stream that serves it.")]
+    consent: Annotated[Path, Field(description="Consent file of the recording.")]
+
+
 class CounterConfig(_Strict):
     """One counter: its devices and what they look at."""
 
@@ -73,14 +81,23 @@ class CounterConfig(_Strict):
     privacy_masks: Annotated[
         list[Polygon], Field(description="Areas blackened before anything reads the picture.")
     ] = []
+    playlist: Annotated[
+        tuple[PlaylistItem, ...],
+        Field(
+            description="Recorded sessions to serve in order instead of live devices: demo and acceptance."
+        ),
+    ] = ()
     longest_session_s: Annotated[
         float, Field(gt=0, le=3600, description="A session ends after this long, whatever happens.")
     ] = 3600.0
 
     @model_validator(mode="after")
     def _has_a_device(self) -> Self:
-        if self.camera is None and self.microphone is None:
-            msg = f"counter '{self.code}' has neither a camera nor a microphone: give at least one"
+        live = self.camera is not None or self.microphone is not None
+        if live == bool(self.playlist):
+            msg = (
+                f"counter '{self.code}' has either a camera or microphone, or a playlist: give one of the two"
+            )
             raise ValueError(msg)
         return self
 
@@ -162,7 +179,14 @@ def _anchored(config: EdgeConfig, folder: Path) -> EdgeConfig:
 
     counters = tuple(
         counter.model_copy(
-            update={"camera": anchor(counter.camera), "microphone": anchor(counter.microphone)}
+            update={
+                "camera": anchor(counter.camera),
+                "microphone": anchor(counter.microphone),
+                "playlist": tuple(
+                    item.model_copy(update={"media": anchor(item.media), "consent": folder / item.consent})
+                    for item in counter.playlist
+                ),
+            }
         )
         for counter in config.counters
     )

@@ -18,7 +18,6 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-SCHEMA_VERSION = 1
 MAX_SESSION = timedelta(hours=4)
 
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$")]
@@ -158,7 +157,7 @@ class Signal(_Frozen):
     signed payload. Identifiers are UUIDv7 made on the edge.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     signal_id: UUID
     session_id: UUID
     consent_record_id: UUID

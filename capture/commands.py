@@ -1,0 +1,223 @@
+"""Commands of the edge program: `hailong edge …`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import structlog
+import typer
+from tqdm import tqdm
+
+from capture.config import EdgeConfig, load_config
+from capture.errors import CaptureError
+from consent.errors import ConsentError
+from consent.purpose import Purpose
+
+if TYPE_CHECKING:
+    from capture.consent_script import ConsentScript
+    from capture.source import MediaUnit
+    from consent.gate import Permitted
+
+edge = typer.Typer(
+    name="edge",
+    help="Run the edge program: capture, kiosk, outbox, uplink.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The edge's configuration file.")]
+_USAGE_ERROR = 2
+
+
+@edge.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("edge.toml"),
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Ask for the devices of this edge and write its configuration."""
+    from capture.setup import ask_config  # noqa: PLC0415 - only asked once in the life of an edge
+
+    if path.exists() and not force:
+        _fail(f"{path} exists already; name another file or add --force", _USAGE_ERROR)
+    path.write_text(ask_config(), encoding="utf-8")
+    _checked(path)
+    typer.echo(f"Wrote {path}. Check it any time with: hailong edge check-config -c {path}")
+
+
+@edge.command("check-config")
+def check_config(config: ConfigOption = Path("edge.toml")) -> None:
+    """Check a configuration file without opening any device."""
+    settings = _checked(config)
+    typer.echo(
+        f"{config}: good, {len(settings.counters)} counter(s): {', '.join(c.code for c in settings.counters)}"
+    )
+
+
+@edge.command()
+def enrol(
+    config: ConfigOption = Path("edge.toml"),
+    *,
+    token: Annotated[str, typer.Option(help="One-time token from an administrator.", prompt=True)],
+) -> None:
+    """Make this edge known at the centre with a one-time token."""
+    from capture.identity import enrol as enrol_edge  # noqa: PLC0415 - needs the network library
+    from capture.worker import open_data_folder  # noqa: PLC0415 - as above
+
+    settings = _checked(config)
+    if settings.centre is None:
+        _fail(f"{config} has no [centre] url to enrol at", _USAGE_ERROR)
+    try:
+        enrolment = enrol_edge(
+            open_data_folder(settings.data_dir), centre=settings.centre.url, token=token, name=settings.name
+        )
+    except CaptureError as error:
+        _fail(str(error))
+    typer.echo(f"Enrolled as {enrolment.edge} for {', '.join(enrolment.counters)}.")
+
+
+@edge.command()
+def run(config: ConfigOption = Path("edge.toml")) -> None:
+    """Run this edge until it is stopped with Ctrl-C or SIGTERM."""
+    from capture.worker import EdgeWorker  # noqa: PLC0415 - loads the networks' libraries
+    from models.errors import ModelError  # noqa: PLC0415 - as above
+
+    settings = _checked(config)
+    log_as_json()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with EdgeWorker(settings) as worker:
+            where = f"kiosk at {worker.kiosk.url}" if worker.kiosk is not None else "playlists only"
+            typer.echo(f"edge '{settings.name}' is ready: {where}", err=True)
+            worker.run(stop)
+            worker.drain(0 if stop.is_set() else 60)
+    except (CaptureError, ConsentError, ModelError) as error:
+        _fail(str(error))
+
+
+@edge.command("replay")
+def replay_command(
+    media: Annotated[list[Path], typer.Argument(help="Recordings to read.")],
+    *,
+    consent: Annotated[
+        str | None,
+        typer.Option(
+            help="Purposes that were consented to, such as image,voice; else the file beside each recording."
+        ),
+    ] = None,
+    channel: Annotated[
+        str, typer.Option(help="Channel of the citizen's microphone: left, right or only.")
+    ] = "left",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Read recordings without any server and print their signals."""
+    from capture.consent_script import load_consent_script  # noqa: PLC0415 - as above
+    from capture.replay import replay, replay_counter  # noqa: PLC0415 - loads the networks' libraries
+    from capture.worker import SOFTWARE  # noqa: PLC0415 - as above
+    from inference.perception import Perception  # noqa: PLC0415 - as above
+    from models.errors import ModelError  # noqa: PLC0415 - as above
+    from models.registry import Registry  # noqa: PLC0415 - as above
+
+    quiet_logs()
+    if channel not in {"left", "right", "only"}:
+        _fail(f"--channel is left, right or only, not '{channel}'", _USAGE_ERROR)
+    given = None if consent is None else _script(consent)
+    results = []
+    try:
+        scripts = [given or load_consent_script(path) for path in media]
+        perception = Perception.load(Registry.default())
+        try:
+            counter = replay_counter().model_copy(update={"citizen_channel": channel})
+            for path, script in zip(media, scripts, strict=True):
+                with tqdm(desc=path.name, unit=" units", file=sys.stderr, leave=True) as bar:
+                    progress = partial(_advance, bar)
+                    results.append(
+                        replay(path, script, perception, counter=counter, software=SOFTWARE, on_unit=progress)
+                    )
+        finally:
+            perception.close()
+    except (CaptureError, ConsentError, ModelError) as error:
+        _fail(str(error))
+    if as_json:
+        typer.echo(json.dumps({"sessions": [result.to_json() for result in results]}, ensure_ascii=False))
+    else:
+        for result in results:
+            typer.echo(f"{result.media}: {_sentence(result.to_json())}")
+    errors = [f"{result.media}: {result.error}" for result in results if result.error]
+    if errors:
+        _fail("\n".join(errors))
+
+
+def log_as_json() -> None:
+    """Write one JSON object a line to standard error; events never hold payloads."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def quiet_logs() -> None:
+    """Leave the screen to progress and results: only errors are logged."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _script(consent: str) -> ConsentScript:
+    from capture.consent_script import ConsentScript  # noqa: PLC0415 - only needed by replay
+
+    names = [name.strip() for name in consent.split(",") if name.strip()]
+    known = {Purpose.IMAGE.value, Purpose.VOICE.value}
+    unknown = sorted(set(names) - known)
+    if unknown or not names:
+        _fail(f"--consent names purposes out of {', '.join(sorted(known))}; got '{consent}'", _USAGE_ERROR)
+    return ConsentScript(
+        decision="given", purposes=frozenset(Purpose(name) for name in names), decides_after_s=0
+    )
+
+
+def _sentence(result: dict[str, object]) -> str:
+    found = result["signal"]
+    if not isinstance(found, dict):
+        return f"consent {result['consent']}, no signal"
+    overall = found["overall"]
+    if overall["abstained"]:
+        return f"consent {result['consent']}, abstains: {overall['abstained']}"
+    return (
+        f"consent {result['consent']}, uncalibrated signal {overall['score']:.2f} "
+        f"({overall['low']:.2f}-{overall['high']:.2f})"
+    )
+
+
+def _advance(bar: tqdm[NoReturn], counter: str, unit: Permitted[MediaUnit]) -> None:
+    del counter, unit
+    bar.update()
+
+
+def _checked(path: Path) -> EdgeConfig:
+    try:
+        return load_config(path)
+    except CaptureError as error:
+        _fail(str(error), _USAGE_ERROR)
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    typer.echo(f"hailong: {message}", err=True)
+    raise typer.Exit(code)

@@ -1,0 +1,305 @@
+"""One citizen at one counter: from the grant to the signal.
+
+Order at the end of a session, so that a crash at any point neither loses nor doubles a
+signal and a withdrawal always wins:
+
+1. the device is closed and what was heard last is read;
+2. the signal is *held* in the outbox, durable but without a number;
+3. the consent record becomes `completed`; if the citizen withdrew first, this step is
+   refused and the held signal is discarded;
+4. the signal is *released* to the uplink.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from capture.errors import CaptureError
+from capture.outbox import OutboxFull
+from consent.errors import ConsentError, LedgerUnavailable, NotPermitted, TransitionRefused
+from consent.record import IndicatedBy
+from consent.state import State
+from inference.session import SessionFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from capture.outbox import Outbox
+    from capture.source import MediaDevice, MediaSource, MediaUnit
+    from consent.gate import Gate, Grant, Permitted, Source
+    from consent.ledger import ConsentStore
+    from consent.purpose import Purpose
+    from inference.session import SessionAnalysis
+    from inference.signal import Signal
+
+_log = structlog.get_logger(__name__)
+_RETRY_S: Final = 2.0
+_SIGNAL: Final = "signal"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResult:
+    """How a session ended.
+
+    Attributes:
+        record_id: The consent it rested on.
+        session_id: The session.
+        counter: Code of the counter.
+        state: State of the consent at the end.
+        signal: What left the session; None when nothing did.
+        units: Frames and chunks that were read.
+        error: What broke off the reading, in words; None when nothing did.
+    """
+
+    record_id: UUID
+    session_id: UUID
+    counter: str
+    state: State
+    signal: Signal | None
+    units: int
+    error: str | None
+
+
+class ServiceSession:
+    """Reads one session's devices under its grant and hands the signal to the outbox.
+
+    Args:
+        counter: Code of the counter.
+        grant: What the citizen gave.
+        gate: The gate that granted it.
+        store: The consent log.
+        source: Opened by the gate, and only for what was given.
+        analysis: Takes what is read.
+        outbox: Takes the signal.
+        software: Version that the signal states.
+        on_unit: Told of each unit that was read, for progress.
+        on_end: Told of the result in the session's own thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        counter: str,
+        grant: Grant,
+        gate: Gate,
+        store: ConsentStore,
+        source: MediaSource,
+        analysis: SessionAnalysis,
+        outbox: Outbox,
+        software: str,
+        on_unit: Callable[[Permitted[MediaUnit]], None] | None = None,
+        on_end: Callable[[SessionResult], None] | None = None,
+    ) -> None:
+        """Prepare a session; nothing is opened yet."""
+        self._counter = counter
+        self._grant = grant
+        self._gate = gate
+        self._store = store
+        self._source = _Stoppable(source)
+        self._analysis = analysis
+        self._outbox = outbox
+        self._software = software
+        self._on_unit = on_unit
+        self._on_end = on_end
+        self._units = 0
+        self._started = datetime.now(UTC)
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        grant.on_end(self._source.stop)
+
+    @property
+    def record_id(self) -> UUID:
+        """The consent this session rests on."""
+        return self._grant.record_id
+
+    @property
+    def ended(self) -> bool:
+        """Whether the session is over."""
+        return self._ended.is_set()
+
+    def start(self) -> None:
+        """Run in a thread of its own."""
+        self._thread = threading.Thread(target=self.run, name=f"session-{self._counter}", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """End the reading; what was read so far becomes the signal. Returns at once."""
+        self._source.stop()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait for the end; tells whether it came."""
+        return self._ended.wait(timeout_s)
+
+    def run(self) -> SessionResult:
+        """Read to the end of the session and conclude it."""
+        error: str | None = None
+        signal: Signal | None = None
+        try:
+            error = self._read()
+            signal = self._conclude()
+        except Exception as failure:  # noqa: BLE001 - the thread ends here: capture is off, health shows why
+            error = f"{type(failure).__name__}: {failure}"
+            _log.exception("session failed", counter=self._counter, record=str(self.record_id))
+            self._revoke("software-error")
+        finally:
+            self._analysis.purge()
+        result = SessionResult(
+            record_id=self.record_id,
+            session_id=self._grant.session_id,
+            counter=self._counter,
+            state=self._store.state(self.record_id),
+            signal=signal,
+            units=self._units,
+            error=error,
+        )
+        try:
+            if self._on_end is not None:
+                self._on_end(result)
+        finally:
+            self._ended.set()
+        return result
+
+    def _read(self) -> str | None:
+        """Feed the analysis until the source or the grant ends; returns what broke it off."""
+        self._started = datetime.now(UTC)
+        source: Source[MediaUnit] = self._source
+        try:
+            with self._gate.stream(self._grant, source) as units:
+                for unit in units:
+                    try:
+                        self._analysis.take(unit)
+                    except NotPermitted:
+                        break  # the grant ended between the gate and here
+                    self._units += 1
+                    if self._on_unit is not None:
+                        self._on_unit(unit)
+        except NotPermitted:
+            return None
+        except CaptureError as broken:
+            _log.warning("capture broke off", counter=self._counter, error=str(broken))
+            return str(broken)
+        return None
+
+    def _conclude(self) -> Signal | None:
+        if not self._may_conclude():
+            return None
+        health = self._source.health()
+        signal = self._analysis.finish(
+            SessionFacts(
+                counter=self._counter,
+                session_id=self._grant.session_id,
+                consent_record_id=self.record_id,
+                started_at=self._started,
+                ended_at=datetime.now(UTC),
+                purposes=self._grant.purposes,
+                gaps=health.reconnects,
+                gap_s=health.gap_s + health.dropped_s,
+                software=self._software,
+            )
+        )
+        if not self._may_conclude():  # a withdrawal while the last words were read
+            return None
+        if signal.quality.face_s == 0 and signal.quality.utterances == 0:
+            self._complete()  # an empty seat: there is nothing to send
+            return None
+        self._hold(signal)
+        if not self._complete():
+            self._outbox.discard(self.record_id)
+            return None
+        self._outbox.release(self.record_id)
+        return signal
+
+    def _may_conclude(self) -> bool:
+        """Tell whether a signal may be made: while the consent is given, or after its time ran out."""
+        return not self._grant.ended() or self._grant.ended_by is State.EXPIRED
+
+    def _hold(self, signal: Signal) -> None:
+        payload = signal.model_dump(mode="json")
+        while True:
+            try:
+                self._outbox.hold(_SIGNAL, payload, key=self.record_id)
+            except OutboxFull as full:
+                _log.error("signal waits for disk space", counter=self._counter, error=str(full))
+                self._grant.wait_ended(_RETRY_S)
+                if not self._may_conclude():
+                    return
+            else:
+                return
+
+    def _complete(self) -> bool:
+        """Close the consent record; False when the citizen withdrew first."""
+        if self._grant.ended_by is State.EXPIRED:
+            return True
+        while True:
+            try:
+                self._store.apply(self.record_id, State.COMPLETED, IndicatedBy.SYSTEM, "end-of-service")
+            except TransitionRefused:
+                return self._store.state(self.record_id) in {State.COMPLETED, State.EXPIRED}
+            except LedgerUnavailable as error:  # capture is off; the signal waits, held, for the log
+                _log.error("consent log unavailable", counter=self._counter, error=str(error))
+                time.sleep(_RETRY_S)
+            else:
+                return True
+
+    def _revoke(self, method: str) -> None:
+        self._outbox.discard(self.record_id)
+        try:
+            self._store.apply(self.record_id, State.REVOKED, IndicatedBy.CONTROLLER, method)
+        except ConsentError as error:
+            _log.warning("consent not revoked", record=str(self.record_id), error=str(error))
+
+
+def settle(store: ConsentStore, outbox: Outbox) -> int:
+    """Resolve what an earlier run left between holding a signal and releasing it.
+
+    Called at the start, before `ConsentStore.recover` ends what is still open.
+
+    Returns:
+        The number of signals that were released.
+    """
+    released = 0
+    for record_id in outbox.held():
+        state = store.state(record_id)
+        if state is State.GIVEN:
+            store.apply(record_id, State.COMPLETED, IndicatedBy.SYSTEM, "end-of-service")
+            state = State.COMPLETED
+        if state in {State.COMPLETED, State.EXPIRED}:
+            outbox.release(record_id)
+            released += 1
+        else:
+            outbox.discard(record_id)
+    return released
+
+
+class _Stoppable:
+    """A source whose open device can be told, from outside, that the session is over."""
+
+    def __init__(self, source: MediaSource) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._device: MediaDevice | None = None
+        self._stopped = False
+        self.health = source.health
+
+    def open(self, purposes: frozenset[Purpose]) -> MediaDevice:
+        device = self._source.open(purposes)
+        with self._lock:
+            self._device = device
+            stopped = self._stopped
+        if stopped:
+            device.interrupt()
+        return device
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            device = self._device
+        if device is not None:
+            device.interrupt()

@@ -1,0 +1,264 @@
+"""The edge program put together: counters, kiosk, outbox, uplink, health."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Self
+
+import structlog
+
+from capture.counter import Counter
+from capture.desk import Desk
+from capture.errors import CaptureError
+from capture.identity import EdgeKey, load_enrolment
+from capture.kiosk import KioskServer
+from capture.lock import DataFolderLock
+from capture.loopback import LoopbackServer
+from capture.monitor import build_monitor
+from capture.outbox import Outbox
+from capture.playlist import Playlist
+from capture.service_session import settle
+from capture.uplink import Uplink
+from consent.gate import Gate
+from consent.ledger import ConsentStore
+from inference.perception import Perception
+from models.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from capture.config import EdgeConfig
+    from capture.playlist import ItemResult
+    from capture.service_session import SessionResult
+    from capture.source import MediaUnit
+    from consent.gate import Permitted
+    from consent.state import State
+
+_log = structlog.get_logger(__name__)
+SOFTWARE: Final = "hailong-0.1.0"
+CONSENT_LOG: Final = "consent.sqlite"
+OUTBOX: Final = "outbox.sqlite"
+_JOIN_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told of what happens, for progress on a screen.
+
+    Attributes:
+        unit: Counter and each unit that was read.
+        state: Counter, item of a playlist, and the state its consent entered.
+        item: Each playlist item's end.
+        session: Each session's end.
+        delivered: The highest number the centre has confirmed.
+    """
+
+    unit: Callable[[str, Permitted[MediaUnit]], None] | None = None
+    state: Callable[[str, str, State], None] | None = None
+    item: Callable[[ItemResult], None] | None = None
+    session: Callable[[SessionResult], None] | None = None
+    delivered: Callable[[int], None] | None = None
+
+
+@dataclass(slots=True)
+class EdgeWorker:
+    """Everything one edge runs; a context manager that starts and stops it.
+
+    Attributes:
+        config: The configuration.
+        listeners: Who is told of what happens.
+        perception: Networks to use instead of loading them.
+    """
+
+    config: EdgeConfig
+    listeners: Listeners = field(default_factory=Listeners)
+    perception: Perception | None = None
+    store: ConsentStore = field(init=False)
+    outbox: Outbox = field(init=False)
+    counters: dict[str, Counter] = field(init=False, default_factory=dict)
+    playlists: dict[str, Playlist] = field(init=False, default_factory=dict)
+    uplink: Uplink | None = field(init=False, default=None)
+    kiosk: KioskServer | None = field(init=False, default=None)
+    monitor: LoopbackServer | None = field(init=False, default=None)
+    _stack: ExitStack = field(init=False, default_factory=ExitStack)
+    _gate: Gate = field(init=False)
+
+    def __enter__(self) -> Self:
+        """Open the data folder, load the networks, and start every counter.
+
+        Raises:
+            CaptureError: The data folder, a port or a device description cannot be used.
+            ConsentError: The consent log cannot be used; nothing is captured then.
+            ModelError: A network's file is missing or is not the one its card names.
+        """
+        with ExitStack() as stack:
+            folder = open_data_folder(self.config.data_dir)
+            stack.enter_context(DataFolderLock(folder))
+            self.store = stack.enter_context(ConsentStore(folder / CONSENT_LOG))
+            self.outbox = Outbox(folder / OUTBOX)
+            stack.callback(self.outbox.close)
+            self._recover()
+            self._gate = Gate(self.store)
+            if self.perception is None:
+                self.perception = Perception.load(Registry.default(), threads=self.config.threads)
+                stack.callback(self.perception.close)
+            self._start_uplink(stack, folder)
+            self._make_counters(self.perception)
+            self._start_kiosk(stack)
+            self._start_monitor(stack)
+            self._start_playlists(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish the sessions under way, then stop everything in reverse order."""
+        for counter in self.counters.values():
+            counter.finish()
+        for counter in self.counters.values():
+            counter.join(_JOIN_S)
+        self._stack.__exit__(kind, error, trace)
+
+    def run(self, stop: threading.Event) -> None:
+        """Wait until `stop` is set, or until every playlist has ended when there is nothing else."""
+        live = [counter for counter in self.counters.values() if not counter.config.playlist]
+        while not stop.wait(0.2):
+            if not live and all(playlist.join(0) for playlist in self.playlists.values()):
+                return
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until the centre has confirmed everything; tells whether it has."""
+        waited = threading.Event()
+        for _ in range(max(1, int(timeout_s / 0.1))):
+            if self.outbox.depth() == 0:
+                return True
+            if self.uplink is not None:
+                self.uplink.nudge()
+            waited.wait(0.1)
+        return self.outbox.depth() == 0
+
+    def _recover(self) -> None:
+        released = settle(self.store, self.outbox)
+        ended = self.store.recover()
+        if released or ended:
+            _log.info("resumed after an interruption", signals_released=released, consents_ended=len(ended))
+
+    def _start_uplink(self, stack: ExitStack, folder: Path) -> None:
+        key = EdgeKey.load_or_make(folder)
+        enrolment = load_enrolment(folder)
+        if self.config.centre is None:
+            return
+        if enrolment is None:
+            raise CaptureError(
+                f"this edge is not enrolled at {self.config.centre.url}: ask an administrator for a "
+                "token, then run 'hailong edge enrol --token TOKEN'. To keep signals here for now, remove "
+                "[centre] from the configuration."
+            )
+        self.uplink = Uplink(
+            outbox=self.outbox, key=key, enrolment=enrolment, on_delivered=self.listeners.delivered
+        )
+        self.uplink.start()
+        stack.callback(self.uplink.stop)
+
+    def _make_counters(self, perception: Perception) -> None:
+        for config in self.config.counters:
+            self.counters[config.code] = Counter(
+                config,
+                store=self.store,
+                gate=self._gate,
+                outbox=self.outbox,
+                perception=perception,
+                software=SOFTWARE,
+                on_unit=self.listeners.unit,
+                on_end=self._session_ended,
+            )
+
+    def _session_ended(self, result: SessionResult) -> None:
+        _log.info(
+            "session ended",
+            counter=result.counter,
+            state=result.state,
+            units=result.units,
+            signal=result.signal is not None,
+            error=result.error,
+        )
+        if self.uplink is not None:
+            self.uplink.nudge()
+        if self.listeners.session is not None:
+            self.listeners.session(result)
+
+    def _start_kiosk(self, stack: ExitStack) -> None:
+        live = {code: counter for code, counter in self.counters.items() if not counter.config.playlist}
+        if not live:
+            return
+        desks = {
+            code: Desk(
+                code,
+                self.store,
+                self._gate,
+                start_capture=counter.capture,
+                finish_capture=counter.finish,
+                decision_timeout_s=self.config.kiosk.decision_timeout_s,
+                validity_s=int(counter.config.longest_session_s),
+            )
+            for code, counter in live.items()
+        }
+        self.kiosk = KioskServer(desks, host=self.config.kiosk.host, port=self.config.kiosk.port)
+        self.kiosk.start()
+        stack.callback(self.kiosk.stop)
+
+    def _start_monitor(self, stack: ExitStack) -> None:
+        if self.config.metrics_port is not None:
+            self.monitor = stack.enter_context(
+                LoopbackServer(
+                    build_monitor(self),
+                    name="health page",
+                    key="metrics_port",
+                    port=self.config.metrics_port,
+                )
+            )
+
+    def _start_playlists(self, stack: ExitStack) -> None:
+        for code, counter in self.counters.items():
+            if counter.config.playlist:
+                playlist = Playlist(
+                    counter,
+                    edge=self.config.name,
+                    store=self.store,
+                    gate=self._gate,
+                    on_state=self.listeners.state,
+                    on_result=self.listeners.item,
+                )
+                self.playlists[code] = playlist
+                stack.callback(playlist.join, _JOIN_S)
+                stack.callback(playlist.stop)
+                playlist.start()
+
+
+def open_data_folder(folder: Path) -> Path:
+    """Make the data folder if it is missing and check that it can be used.
+
+    Raises:
+        CaptureError: It cannot be made or written.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaptureError(
+            f"the data folder {folder} cannot be made ({error.strerror}); "
+            "set data_dir to a folder that this user owns"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CaptureError(
+            f"the data folder {folder} is not writable for this user; set data_dir or its owner"
+        )
+    return folder

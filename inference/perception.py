@@ -1,0 +1,100 @@
+"""The networks of one edge program, loaded once and shared by all its counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
+
+from consent.purpose import Purpose
+from inference.face_evidence import FaceReader
+from inference.session import SessionAnalysis
+from inference.signal import ModelVersion
+from inference.voice_evidence import VoiceConfig, VoiceReader
+from models.expression import ExpressionModel, load_expression_model
+from models.face_detectors import FaceDetector, load_face_detector
+from models.text_sentiment import TextSentiment
+from models.transcribers import Transcriber, load_transcriber
+from models.voice_activity import VoiceActivityNetwork, load_voice_activity
+
+if TYPE_CHECKING:
+    from inference.zones import SeatZone
+    from models.registry import Registry
+
+
+class _Versioned(Protocol):
+    def version_of(self) -> tuple[str, str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Perception:
+    """Every network that a session may need.
+
+    Attributes:
+        detector: Finds faces.
+        expression: Reads the citizen's expression.
+        voice_activity: Tells speech from the rest.
+        transcriber: Turns speech into words, in a process of its own.
+        sentiment: Turns words into an opinion.
+    """
+
+    detector: FaceDetector
+    expression: ExpressionModel
+    voice_activity: VoiceActivityNetwork
+    transcriber: Transcriber
+    sentiment: TextSentiment
+
+    @classmethod
+    def load(cls, registry: Registry, *, threads: int = 1) -> Self:
+        """Load every network from local files.
+
+        Raises:
+            ModelError: A file is missing or is not the one its card names.
+        """
+        return cls(
+            detector=load_face_detector(registry, threads=threads),
+            expression=load_expression_model(registry, threads=threads),
+            voice_activity=load_voice_activity(registry),
+            transcriber=load_transcriber(registry),
+            sentiment=TextSentiment.load(registry),
+        )
+
+    def open_session(
+        self, purposes: frozenset[Purpose], *, zone: SeatZone, voice: VoiceConfig | None = None
+    ) -> SessionAnalysis:
+        """Make the readers that the given purposes need, and no others."""
+        face: FaceReader | None = None
+        hearing: VoiceReader | None = None
+        taking_part: list[_Versioned] = []
+        if Purpose.IMAGE in purposes:
+            face = FaceReader(self.detector, self.expression, zone)
+            taking_part += [self.detector, self.expression]
+        if Purpose.VOICE in purposes:
+            hearing = VoiceReader(self.voice_activity.stream, self.transcriber, self.sentiment, voice)
+            taking_part += [self.voice_activity, self.transcriber, self.sentiment]
+        return SessionAnalysis(
+            face=face,
+            voice=hearing,
+            models=tuple(_as_version(network) for network in taking_part),
+        )
+
+    def versions(self) -> tuple[ModelVersion, ...]:
+        """Return what is really loaded, for health."""
+        return tuple(
+            _as_version(network)
+            for network in (
+                self.detector,
+                self.expression,
+                self.voice_activity,
+                self.transcriber,
+                self.sentiment,
+            )
+        )
+
+    def close(self) -> None:
+        """End the transcriber's process."""
+        self.transcriber.close()
+
+
+def _as_version(network: _Versioned) -> ModelVersion:
+    name, version, sha256 = network.version_of()
+    return ModelVersion(name=name, version=version, sha256=sha256)

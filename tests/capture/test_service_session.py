@@ -1,0 +1,293 @@
+"""A session ends in exactly one signal, or, where the citizen said so, in none."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+
+from capture.consent_script import ConsentScript, decide_scripted, offer_scripted
+from capture.errors import NoVideoTrack
+from capture.outbox import Outbox, OutboxFull
+from capture.service_session import ServiceSession, SessionResult, settle
+from capture.source import MediaDevice, SourceHealth
+from consent.errors import NotPermitted
+from consent.gate import Gate, Permitted
+from consent.ledger import ConsentStore
+from consent.purpose import Purpose
+from consent.record import IndicatedBy
+from consent.state import State
+from inference.media import Frame
+from inference.session import SessionFacts
+from inference.signal import Change, Estimate, Quality, Signal
+
+GIVEN = ConsentScript(decision="given", purposes=frozenset({Purpose.IMAGE, Purpose.VOICE}))
+
+
+class Camera:
+    """A source and its own device; gives frames until told otherwise."""
+
+    address = "fake:camera"
+    offers = frozenset({Purpose.IMAGE})
+
+    def __init__(self, frames: int = 5, *, endless: bool = False) -> None:
+        self.left = frames
+        self.endless = endless
+        self.opened: frozenset[Purpose] | None = None
+        self.closed = 0
+        self.interrupted = threading.Event()
+        self.broken: Exception | None = None
+        self.index = 0
+
+    def describe(self) -> str:
+        return "a fake camera"
+
+    def health(self) -> SourceHealth:
+        return SourceHealth(reconnects=2, gap_s=0.25, dropped_s=0.5)
+
+    def open(self, purposes: frozenset[Purpose]) -> MediaDevice:
+        self.opened = purposes
+        return self
+
+    def read(self) -> Frame | None:
+        if self.broken is not None:
+            raise self.broken
+        if self.interrupted.is_set() or (self.left <= 0 and not self.endless):
+            return None
+        self.left -= 1
+        self.index += 1
+        time.sleep(0.001)
+        return Frame(np.zeros((2, 2, 3), np.uint8), time.time_ns(), self.index)
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Analysis:
+    """Counts what it is given and states a fixed result."""
+
+    def __init__(self, face_s: float = 3.0) -> None:
+        self.face_s = face_s
+        self.taken = 0
+        self.purged = 0
+        self.facts: SessionFacts | None = None
+        self.on_take: Callable[[int], None] | None = None
+        self.on_finish: Callable[[], None] | None = None
+
+    def take(self, unit: Permitted[Any]) -> None:
+        unit.open()
+        self.taken += 1
+        if self.on_take is not None:
+            self.on_take(self.taken)
+
+    def finish(self, facts: SessionFacts) -> Signal:
+        self.facts = facts
+        if self.on_finish is not None:
+            self.on_finish()
+        return Signal(
+            signal_id=uuid4(),
+            session_id=facts.session_id,
+            consent_record_id=facts.consent_record_id,
+            counter=facts.counter,
+            window_start=facts.started_at,
+            window_end=facts.started_at + timedelta(seconds=5),
+            image_permitted=True,
+            voice_permitted=True,
+            overall=Estimate(score=0.5, low=0.2, high=0.8),
+            factors=(),
+            change=Change(abstained="too_little_evidence"),
+            quality=Quality(face_s=self.face_s),
+            models=(),
+            software="test",
+        )
+
+    def purge(self) -> None:
+        self.purged += 1
+
+
+class Desk:
+    """Everything around one session."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = ConsentStore(folder / "consent.sqlite")
+        self.outbox = Outbox(folder / "outbox.sqlite")
+        self.gate = Gate(self.store)
+        self.camera = Camera()
+        self.analysis = Analysis()
+        self.record_id = self.given()
+
+    def given(self) -> UUID:
+        record_id = offer_scripted(self.store, "quay-1", GIVEN)
+        assert decide_scripted(self.store, record_id, GIVEN) is State.GIVEN
+        return record_id
+
+    def session(self) -> ServiceSession:
+        return ServiceSession(
+            counter="quay-1",
+            grant=self.gate.grant(self.record_id),
+            gate=self.gate,
+            store=self.store,
+            source=self.camera,
+            analysis=self.analysis,  # type: ignore[arg-type]  # a stand-in of the same shape
+            outbox=self.outbox,
+            software="test",
+        )
+
+    def withdraw(self) -> None:
+        self.store.apply(self.record_id, State.WITHDRAWN, IndicatedBy.CITIZEN, "test")
+
+    def nothing_left(self) -> bool:
+        return not self.outbox.pending() and not self.outbox.held()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+    yield made
+    made.outbox.close()
+    made.store.close()
+
+
+def test_a_whole_session_gives_one_signal(desk: Desk) -> None:
+    result = desk.session().run()
+    assert result.state is State.COMPLETED
+    assert result.units == desk.analysis.taken == 5
+    assert desk.camera.opened == {Purpose.IMAGE, Purpose.VOICE}
+    assert desk.camera.closed >= 1
+    assert desk.analysis.purged >= 1
+    (entry,) = desk.outbox.pending()
+    assert entry.kind == "signal"
+    assert result.signal is not None
+    assert Signal.model_validate(entry.payload) == result.signal
+    assert desk.analysis.facts is not None
+    assert (desk.analysis.facts.gaps, desk.analysis.facts.gap_s) == (2, 0.75)
+
+
+def test_finish_ends_an_endless_stream(desk: Desk) -> None:
+    desk.camera.endless = True
+    ended: list[SessionResult] = []
+    session = desk.session()
+    session._on_end = ended.append
+    session.start()
+    time.sleep(0.05)
+    session.finish()
+    assert session.join(5)
+    assert ended[0].state is State.COMPLETED
+    assert ended[0].signal is not None
+
+
+def test_an_empty_seat_gives_no_signal(desk: Desk) -> None:
+    desk.analysis.face_s = 0
+    result = desk.session().run()
+    assert result.state is State.COMPLETED
+    assert result.signal is None
+    assert desk.nothing_left()
+
+
+def test_a_withdrawal_in_the_middle_leaves_nothing(desk: Desk) -> None:
+    desk.camera.endless = True
+    desk.analysis.on_take = lambda taken: desk.withdraw() if taken == 3 else None
+    result = desk.session().run()
+    assert result.state is State.WITHDRAWN
+    assert result.signal is None
+    assert desk.analysis.taken <= 4
+    assert desk.analysis.purged >= 1
+    assert desk.nothing_left()
+
+
+def test_a_withdrawal_while_the_last_words_are_read_wins(desk: Desk) -> None:
+    desk.analysis.on_finish = desk.withdraw
+    result = desk.session().run()
+    assert result.state is State.WITHDRAWN
+    assert result.signal is None
+    assert desk.nothing_left()
+
+
+def test_a_withdrawal_after_the_hold_wins(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = desk.outbox.hold
+
+    def hold_then_withdraw(*args: Any, **kwargs: Any) -> None:
+        hold(*args, **kwargs)
+        desk.withdraw()
+
+    monkeypatch.setattr(desk.outbox, "hold", hold_then_withdraw)
+    result = desk.session().run()
+    assert result.state is State.WITHDRAWN
+    assert result.signal is None
+    assert desk.nothing_left()
+
+
+def test_a_full_disk_delays_the_signal_and_loses_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capture.service_session._RETRY_S", 0.01)
+    hold, tries = desk.outbox.hold, iter([OutboxFull("full"), OutboxFull("full"), None])
+
+    def sometimes(*args: Any, **kwargs: Any) -> None:
+        if (error := next(tries)) is not None:
+            raise error
+        hold(*args, **kwargs)
+
+    monkeypatch.setattr(desk.outbox, "hold", sometimes)
+    assert desk.session().run().signal is not None
+    assert len(desk.outbox.pending()) == 1
+
+
+def test_a_device_that_fails_is_told_and_closes_the_consent(desk: Desk) -> None:
+    desk.camera.broken = NoVideoTrack("no picture in it")
+    desk.analysis.face_s = 0
+    result = desk.session().run()
+    assert result.error == "no picture in it"
+    assert result.state is State.COMPLETED
+    assert desk.camera.closed >= 1
+
+
+def test_a_fault_of_ours_stops_capture_and_revokes(desk: Desk) -> None:
+    def fail(taken: int) -> None:
+        raise ZeroDivisionError(f"after {taken}")
+
+    desk.analysis.on_take = fail
+    result = desk.session().run()
+    assert result.state is State.REVOKED
+    assert result.error == "ZeroDivisionError: after 1"
+    assert desk.camera.closed >= 1
+    assert desk.nothing_left()
+
+
+def test_nothing_is_opened_without_a_grant(desk: Desk) -> None:
+    session = desk.session()
+    desk.withdraw()
+    result = session.run()
+    assert desk.camera.opened is None
+    assert result.units == 0
+    assert result.state is State.WITHDRAWN
+    with pytest.raises(NotPermitted):
+        desk.gate.grant(desk.record_id)
+
+
+@pytest.mark.parametrize(
+    ("then", "released", "state"),
+    [
+        (None, 1, State.COMPLETED),
+        (State.COMPLETED, 1, State.COMPLETED),
+        (State.WITHDRAWN, 0, State.WITHDRAWN),
+        (State.REVOKED, 0, State.REVOKED),
+    ],
+)
+def test_a_restart_settles_what_was_held(desk: Desk, then: State | None, released: int, state: State) -> None:
+    desk.outbox.hold("signal", {"at": datetime.now(UTC).isoformat()}, key=desk.record_id)
+    if then is not None:
+        desk.store.apply(desk.record_id, then, IndicatedBy.SYSTEM, "test")
+    assert settle(desk.store, desk.outbox) == released
+    assert desk.store.state(desk.record_id) is state
+    assert len(desk.outbox.pending()) == released
+    assert desk.outbox.held() == ()
+    assert settle(desk.store, desk.outbox) == 0
