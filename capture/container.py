@@ -148,6 +148,13 @@ class UnitReader:
                 f"{opening.shown} has no sound. Name a source with an audio track, add a microphone, "
                 "or ask for the image only."
             )
+        for track in (video, audio):
+            # Damaged headers give streams without a codec, which the type stubs do not know of.
+            if track is not None and getattr(track, "codec_context", None) is None:
+                raise BrokenMedia(
+                    f"{opening.shown} has a {track.type} track in no format that is known. "
+                    "Use H.264 and AAC, or record it again."
+                )
         wanted: list[Stream] = []
         if video is not None:
             self._tracks[video.index] = _VideoTrack(video, clock)
@@ -264,16 +271,11 @@ class _AudioTrack:
         self._clock = clock
         self._timeline = Timeline()
         self._index = itertools.count()
-        self._channels = min(stream.codec_context.channels, _MAX_CHANNELS)
-        self._layout = stream.codec_context.layout
-        self._resampler = self._new_resampler()
-        self._waiting = np.empty((self._channels, 0), np.int16)
+        self._form: tuple[str, str, int] | None = None
+        self._resampler: AudioResampler | None = None
+        self._waiting = np.empty((1, 0), np.int16)
         self._waiting_ns = 0
         self._next_pts_ns = 0
-
-    def _new_resampler(self) -> AudioResampler:
-        # The layout stays: channels are microphones, and a downmix would mix the speakers.
-        return AudioResampler(format="s16p", layout=self._layout, rate=SAMPLE_RATE_HZ)
 
     def chunks(self, sound: AudioFrame, realtime_us: int | None) -> Iterator[AudioChunk]:
         pts_ns = nanoseconds(sound.pts, sound.time_base)
@@ -282,14 +284,17 @@ class _AudioTrack:
             self._next_pts_ns = pts_ns
         length_ns = sound.samples * _NS // sound.sample_rate
         self._next_pts_ns += length_ns
-        if self._timeline.breaks(captured_ns):
+        form = (sound.format.name, sound.layout.name, sound.sample_rate)
+        if form != self._form or self._timeline.breaks(captured_ns):
             yield from self.rest()
-            self._resampler = self._new_resampler()
+            self._form = form
+            # The layout stays: channels are microphones, and a downmix would mix the speakers.
+            self._resampler = AudioResampler(format="s16p", layout=sound.layout, rate=SAMPLE_RATE_HZ)
+            self._waiting = np.empty((min(len(sound.layout.channels), _MAX_CHANNELS), 0), np.int16)
         self._timeline.place(captured_ns, length_ns)
         # The samples end where this piece ends, less what the resampler still holds (under a millisecond).
         sound.pts = None
-        for piece in self._resampler.resample(sound):
-            self._append(piece)
+        self._append(sound)
         end_ns = captured_ns + length_ns
         self._waiting_ns = end_ns - self._waiting.shape[1] * _NS // SAMPLE_RATE_HZ
         while self._waiting.shape[1] >= CHUNK_SAMPLES:
@@ -297,15 +302,18 @@ class _AudioTrack:
 
     def rest(self) -> Iterator[AudioChunk]:
         """Give what is left, at the end of the track or of a segment."""
-        for piece in self._resampler.resample(None):
-            self._append(piece)
+        self._append(None)
+        self._resampler = None
         while self._waiting.shape[1]:
             yield self._chunk(CHUNK_SAMPLES)
-        self._resampler = self._new_resampler()
 
-    def _append(self, piece: AudioFrame) -> None:
-        samples = piece.to_ndarray()[: self._channels].astype(np.int16, copy=False)
-        self._waiting = np.concatenate((self._waiting, samples), axis=1)
+    def _append(self, sound: AudioFrame | None) -> None:
+        """Resample and keep a piece; None brings out what the resampler holds."""
+        if self._resampler is None:
+            return
+        for piece in self._resampler.resample(sound):
+            samples = piece.to_ndarray()[: len(self._waiting)].astype(np.int16, copy=False)
+            self._waiting = np.concatenate((self._waiting, samples), axis=1)
 
     def _chunk(self, length: int) -> AudioChunk:
         samples = self._waiting[:, :length].copy()
