@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from inference.roles import WINDOW, WINDOW_S, ChannelWindow, Role, RoleConfig, RoleTracker, window_power
+from inference.roles import WINDOW, ChannelWindow, Role, RoleConfig, RoleTracker, window_power
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +92,9 @@ def mix(
         starts.append(at)
         pause_s = -overlap_s if overlap_s else float(rng.uniform(0.3, 1.2))
         at += max(turn.shape[0] + int(pause_s * RATE_HZ), 0)
-    length = -(-(max(s + t.shape[0] for s, t in zip(starts, order, strict=True)) + RATE_HZ) // WINDOW) * WINDOW
+    length = (
+        -(-(max(s + t.shape[0] for s, t in zip(starts, order, strict=True)) + RATE_HZ) // WINDOW) * WINDOW
+    )
     voices = np.zeros((2, length))
     speaks = np.zeros((2, length // WINDOW), dtype=np.bool_)
     turns: list[tuple[int, int, Role]] = []
@@ -107,9 +109,7 @@ def mix(
     noise_level = 10.0 ** ((_TURN_LEVEL_DBFS - snr_db) / 20.0)
     microphones = np.stack(
         [
-            voices[person]
-            + _path(voices[1 - person], bleed_db, rng)
-            + _pink(length, rng) * noise_level
+            voices[person] + _path(voices[1 - person], bleed_db, rng) + _pink(length, rng) * noise_level
             for person in range(2)
         ]
     )
@@ -188,8 +188,3 @@ def _pink(length: int, rng: np.random.Generator) -> NDArray[np.float64]:
     frequency = np.maximum(np.fft.rfftfreq(length, 1.0 / RATE_HZ), 50.0)
     shaped = np.fft.irfft(spectrum / np.sqrt(frequency), length)
     return np.asarray(shaped / np.sqrt(np.mean(np.square(shaped))))
-
-
-def seconds(windows: int) -> float:
-    """Return the length of a number of windows."""
-    return windows * WINDOW_S

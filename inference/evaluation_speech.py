@@ -55,8 +55,12 @@ def read_manifest(manifest: Path) -> tuple[Recording, ...]:
     try:
         lines = manifest.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"The manifest {manifest} cannot be read ({error}). Name a UTF-8 JSON Lines file.") from error
-    recordings = tuple(_recording(manifest, number, line) for number, line in enumerate(lines, 1) if line.strip())
+        raise ManifestError(
+            f"The manifest {manifest} cannot be read ({error}). Name a UTF-8 JSON Lines file."
+        ) from error
+    recordings = tuple(
+        _recording(manifest, number, line) for number, line in enumerate(lines, 1) if line.strip()
+    )
     if not recordings:
         raise ManifestError(f'The manifest {manifest} is empty. Write one {{"audio": …, "text": …}} a line.')
     return recordings
@@ -72,7 +76,9 @@ def _recording(manifest: Path, number: int, line: str) -> Recording:
         raise ManifestError(f"{where}: {line.strip()[:40]} is not an object. Write one object a line.")
     for key in ("audio", "text"):
         if not isinstance(entry.get(key), str) or not entry[key].strip():
-            raise ManifestError(f"{where}: '{key}' is missing or not a text. Each line has 'audio' and 'text'.")
+            raise ManifestError(
+                f"{where}: '{key}' is missing or not a text. Each line has 'audio' and 'text'."
+            )
     audio = manifest.parent / entry["audio"]
     if not audio.is_file():
         raise ManifestError(f"{where}: there is no file {audio}. 'audio' is relative to the manifest.")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.transcript_guard import Doubt, Guarded, GuardConfig, guard
+from inference.transcript_guard import Doubt, GuardConfig, Guarded, guard
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,11 @@ def test_believable_text_passes_unchanged(text: str, speech_s: float) -> None:
     [
         ("", 2.0, Guarded("", (Doubt.EMPTY,))),
         ("  … ", 2.0, Guarded("", (Doubt.EMPTY,))),
-        ("hãy subscribe cho kênh ghiền mì gõ để không bỏ lỡ những video hấp dẫn", 8.0, Guarded("", (Doubt.OUTRO,))),
+        (
+            "hãy subscribe cho kênh ghiền mì gõ để không bỏ lỡ những video hấp dẫn",
+            8.0,
+            Guarded("", (Doubt.OUTRO,)),
+        ),
         ("Hãy đăng ký kênh để ủng hộ chúng mình", 4.0, Guarded("", (Doubt.OUTRO,))),
         ("cảm ơn các bạn đã theo dõi và hẹn gặp lại", 4.0, Guarded("", (Doubt.OUTRO,))),
         ("hẹn gặp lại các bạn trong những video tiếp theo", 4.0, Guarded("", (Doubt.OUTRO,))),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,9 @@ START_NS = 1_700_000_000_000_000_000
 CODES = {"c": Role.CITIZEN, "o": Role.OFFICER, "b": Role.BOTH, "u": Role.UNSURE, ".": Role.NOBODY}
 
 
-def cut(roles: str, config: UtteranceConfig | None = None, levels: Iterable[int] | None = None) -> list[Utterance]:
+def cut(
+    roles: str, config: UtteranceConfig | None = None, levels: Iterable[int] | None = None
+) -> list[Utterance]:
     """Cut a stream whose window number i holds the constant i + 1 (or the level given)."""
     cutter = UtteranceCutter(config)
     found: list[Utterance | None] = []
@@ -36,7 +39,9 @@ def windows_of(utterance: Utterance) -> list[int]:
 
 def test_padding_is_kept_on_both_sides_and_no_more() -> None:
     (utterance,) = cut("." * 30 + "c" * 20 + "." * 30)
-    assert windows_of(utterance) == list(range(22, 60))  # 9 windows (0.3 s) before window 31, 9 after window 50
+    assert windows_of(utterance) == list(
+        range(22, 60)
+    )  # 9 windows (0.3 s) before window 31, 9 after window 50
     assert utterance.start_ns == START_NS + 21 * WINDOW_NS
     assert utterance.end_ns == START_NS + 59 * WINDOW_NS
     assert utterance.speech_s == pytest.approx(20 * WINDOW_S)
@@ -88,7 +93,7 @@ def test_long_speech_is_cut_where_it_is_quietest_and_nothing_is_lost() -> None:
     assert all(item.samples.shape[0] <= 15 * 16_000 for item in found)
     assert 400 < found[0].samples.shape[0] // WINDOW < 405
     assert sum(item.samples.shape[0] for item in found) == 1000 * WINDOW
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in itertools.pairwise(found):
         assert after.start_ns == before.end_ns
 
 
