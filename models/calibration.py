@@ -121,7 +121,8 @@ def read_calibration(
         )
     if content.labels != labels or any(len(row) != len(labels) for row in content.coefficients):
         raise CalibrationError(
-            f"Calibration {source} has columns for {content.labels}, the network gives {labels}. Fit it again."
+            f"Calibration {source} has columns for {content.labels}, the network gives {labels}. "
+            "Fit it again."
         )
     return Calibration(
         version=content.version,

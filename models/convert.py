@@ -141,7 +141,7 @@ def drawn_picture(kind: str, variant: int) -> NDArray[np.uint8]:
 def _drawn_face(mouth: int, x: NDArray[Any], y: NDArray[Any], c: NDArray[Any]) -> NDArray[Any]:
     """Draw a disc with two eyes and a mouth that is flat (0), drooping (1) or smiling (2)."""
 
-    def disc(centre_x: int, centre_y: int, radius: int) -> NDArray[Any]:
+    def disc(centre_x: int, centre_y: int, radius: int) -> NDArray[np.bool_]:
         return (x - centre_x) ** 2 + (y - centre_y) ** 2 <= radius**2
 
     shade = np.where(disc(56, 58, 46), np.array([205, 170, 150])[c], np.array([70, 80, 95])[c])
@@ -149,7 +149,8 @@ def _drawn_face(mouth: int, x: NDArray[Any], y: NDArray[Any], c: NDArray[Any]) -
     bow = np.array([0, 1, -1])[mouth] * ((x - 56) ** 2 // 64)
     lips = (np.abs(x - 56) <= 20) & (np.abs(y - (84 + bow)) <= 3)  # noqa: PLR2004 - drawing
     teeth = 2
-    return np.where(lips, 235 if mouth == teeth else 60 + 40 * (c == 0), shade)
+    drawn: NDArray[np.int64] = np.where(lips, 235 if mouth == teeth else 60 + 40 * (c == 0), shade)
+    return drawn
 
 
 def _weights(folder: Path) -> dict[str, NDArray[np.float32]]:

@@ -71,6 +71,10 @@ class FaceDetector(Protocol):
     def sha256(self) -> str:
         """Hash of the verified model file."""
 
+    @property
+    def threshold(self) -> float:
+        """Smallest score that is reported."""
+
     def detect(self, image: NDArray[np.uint8]) -> tuple[Box, ...]:
         """Return the faces of an image, best first, clipped to the image."""
 

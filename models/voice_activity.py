@@ -61,7 +61,8 @@ class VoiceActivity:
         """
         if window.dtype != np.int16 or window.shape != (WINDOW,):
             raise InputError(
-                f"A voice window must be int16 of shape ({WINDOW},) at 16 kHz, not {window.dtype} {window.shape}."
+                f"A voice window must be int16 of shape ({WINDOW},) at 16 kHz, "
+                f"not {window.dtype} {window.shape}."
             )
         self._heard[0, :_CONTEXT] = self._heard[0, -_CONTEXT:]
         self._heard[0, _CONTEXT:] = window / _FULL_SCALE
