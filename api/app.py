@@ -1,0 +1,119 @@
+"""The composition root of the central program: settings and a database in, an application out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from fastapi.responses import Response
+
+from api import problems, wire
+from api.accounts import Accounts
+from api.database import Database
+from api.errors import DatabaseUnavailable
+from api.metrics import Metrics
+from api.pages import access, administration, supervision
+from api.pages.rendering import Pages
+from api.settings import Settings
+from api.shield import Shield
+
+VERSION: Final = "0.1.0"
+_PARTITION_CHECK_S: Final = 6 * 3600
+_CACHE: Final = {"Cache-Control": "public, max-age=300"}
+_log: Final = structlog.get_logger("api")
+
+
+def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
+    """Build the application; it opens and closes the database itself.
+
+    Args:
+        settings: The validated settings.
+        database: Where signals go; None takes `database.dsn` of the settings (the schema must be there).
+    """
+    if database is None:
+        dsn = settings.database.dsn
+        database = Database(
+            dsn.get_secret_value() if dsn else "", pool_size=settings.database.pool_size, wait_s=settings.database.wait_s
+        )
+    store = database
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        store.open()
+        keeper = asyncio.create_task(_keep_partitions(store))
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+            store.close()
+
+    app = FastAPI(
+        title="hailong central service",
+        version=VERSION,
+        description="Takes signed signals from counters and shows them to supervisors.",
+        lifespan=lifespan,
+        docs_url=None,  # the usual viewers load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+    )
+    metrics = Metrics()
+    accounts = Accounts(store, session_hours=settings.pages.session_hours)
+    pages = Pages(settings, store, accounts, metrics)
+    problems.install(app, metrics)
+    access.install(app, pages)
+    app.include_router(wire.build_router(settings, store, accounts, metrics))
+    app.include_router(administration.build_router(pages))
+    app.include_router(supervision.build_router(pages))
+    _add_static(app)
+    app.add_middleware(
+        Shield, batch_bytes=settings.ingest.max_body_bytes, body_timeout_s=settings.server.body_timeout_s
+    )
+    _complete_schema(app)
+    return app
+
+
+async def _keep_partitions(database: Database) -> None:
+    """Create next month's partition in time, for as long as the service runs."""
+    while True:
+        await asyncio.sleep(_PARTITION_CHECK_S)
+        try:
+            await asyncio.to_thread(database.create_partitions_ahead)
+        except DatabaseUnavailable as error:
+            _log.error("partitions not created ahead", reason=str(error))
+
+
+def _add_static(app: FastAPI) -> None:
+    style = files("api.pages").joinpath("style.css").read_bytes()
+    icon = files("api.pages").joinpath("icon.svg").read_bytes()
+
+    @app.get("/style.css", include_in_schema=False)
+    async def style_sheet() -> Response:
+        return Response(style, media_type="text/css", headers=_CACHE)
+
+    @app.get("/icon.svg", include_in_schema=False)
+    async def page_icon() -> Response:
+        return Response(icon, media_type="image/svg+xml", headers=_CACHE)
+
+
+def _complete_schema(app: FastAPI) -> None:
+    """Add the documents that are read by hand (raw body) or written by handlers (problems)."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, object]:
+        schema = plain()
+        models = schema.setdefault("components", {}).setdefault("schemas", {})
+        for model in (wire.BatchDocument, wire.Problem):
+            document = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            models |= document.pop("$defs", {})
+            models[model.__name__] = document
+        schema["components"]["schemas"] = dict(sorted(models.items()))
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema

@@ -1,0 +1,155 @@
+"""The commands of the central program: `hailong central …`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final
+from uuid import UUID
+
+import typer
+
+from api.accounts import Accounts
+from api.app import build_app
+from api.database import Database
+from api.enrolment import make_token
+from api.enrolment import revoke_edge as revoke
+from api.errors import ApiError, PortTaken, PostgresBusy, SettingsInvalid
+from api.postgres import EmbeddedPostgres
+from api.server import CentralServer, configure_logging, running_database
+from api.settings import Settings, load_settings
+
+central = typer.Typer(
+    name="central", help="Run the central service.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+admin = typer.Typer(name="admin", help="Administer accounts.", no_args_is_help=True, pretty_exceptions_enable=False)
+central.add_typer(admin)
+
+WRONG_SETTINGS: Final = 2
+FAILED: Final = 1
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("-c", "--config", help="TOML file; without it: central.toml here, else the defaults.")
+]
+_TEMPLATE: Final = """\
+# Settings of the central service. Every key may be left out; unknown keys are refused.
+# HAILONG_CENTRAL__SERVER__PORT=8443 in the environment overrides [server] port, and so on.
+
+[server]
+host = "127.0.0.1"
+port = 8080
+# tls_certificate = "/etc/hailong/central.pem"
+# tls_key = "/etc/hailong/central.key"
+
+[database]
+data_dir = {data_dir}
+# dsn = "postgresql://hailong@db.example/hailong"   # any PostgreSQL 15 or newer instead of our own
+
+[pages]
+language = "vi"
+minimum_n = 10
+"""
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Turn our errors into one message and an exit code."""
+    try:
+        yield
+    except (SettingsInvalid, PortTaken) as error:
+        typer.echo(f"hailong central: {error}", err=True)
+        raise typer.Exit(WRONG_SETTINGS) from None
+    except ApiError as error:
+        typer.echo(f"hailong central: {error}", err=True)
+        raise typer.Exit(FAILED) from None
+
+
+def _settings(config: Path | None) -> Settings:
+    here = Path("central.toml")
+    return load_settings(config if config is not None else here if here.exists() else None)
+
+
+@contextlib.contextmanager
+def _database(config: Path | None) -> Iterator[Database]:
+    """Open the database: through the running service's server, or by starting it for this command."""
+    settings = _settings(config)
+    with contextlib.ExitStack() as stack:
+        try:
+            dsn = stack.enter_context(running_database(settings.database))
+        except PostgresBusy:
+            # The service runs: its server answers on the same socket.
+            dsn = EmbeddedPostgres(settings.database.data_dir, run_as=settings.database.run_as).dsn()
+        yield stack.enter_context(Database(dsn, pool_size=2))
+
+
+@central.command()
+def run(config: ConfigOption = None) -> None:
+    """Run the central service until it is stopped."""
+    with _told():
+        settings = _settings(config)
+        configure_logging(settings.log_level)
+        with CentralServer(settings) as server:
+            sys.stdout.write(server.greeting + "\n")
+            sys.stdout.flush()
+            server.serve()
+
+
+@central.command()
+def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("central.toml")) -> None:
+    """Write a settings file with the defaults."""
+    with _told():
+        text = _TEMPLATE.format(data_dir=json.dumps(str(Settings().database.data_dir)))
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise SettingsInvalid(f"{path} is there already: name another file or remove it") from None
+        except OSError as error:
+            raise SettingsInvalid(f"{path} cannot be written: {error.strerror}") from None
+        typer.echo(f"wrote {path}; start with: hailong central run -c {path}")
+
+
+@central.command("check-config")
+def check_config(config: ConfigOption = None) -> None:
+    """Read the settings and say what is wrong with them."""
+    with _told():
+        settings = _settings(config)
+        typer.echo(settings.model_dump_json(indent=2))
+
+
+@central.command("enrol-token")
+def enrol_token(
+    counter: Annotated[list[str], typer.Option(help="Code of a counter the edge serves; repeat for more.")],
+    unit: Annotated[str, typer.Option(help="Name of the one-stop unit, for new counters.")] = "",
+    area: Annotated[str, typer.Option(help="Code of the area, for new counters.")] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Print a one-time enrolment token for an edge."""
+    with _told():
+        hours = _settings(config).ingest.token_hours
+        with _database(config) as database:
+            typer.echo(make_token(database, counter, actor="command", hours=hours, unit=unit, area=area))
+
+
+@central.command("revoke-edge")
+def revoke_edge(edge: UUID, config: ConfigOption = None) -> None:
+    """Refuse everything an edge sends from now on."""
+    with _told(), _database(config) as database:
+        revoke(database, edge, actor="command")
+        typer.echo(f"revoked {edge}")
+
+
+@admin.command("reset-password")
+def reset_password(name: Annotated[str, typer.Argument()] = "admin", config: ConfigOption = None) -> None:
+    """Give an account a new one-time password and end its sessions."""
+    with _told(), _database(config) as database:
+        typer.echo(Accounts(database).reset_password(name, actor="command"))
+
+
+@central.command()
+def openapi() -> None:
+    """Print the OpenAPI schema of the service."""
+    typer.echo(json.dumps(build_app(Settings()).openapi(), indent=2, ensure_ascii=False))

@@ -1,0 +1,58 @@
+"""Languages of the pages: English in the source, Vietnamese first on the screen.
+
+Catalogues are read from their text form at start, so a fresh clone needs no compiled file.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from datetime import date, datetime
+from importlib.resources import files
+from typing import Final
+
+from babel.dates import format_date, format_datetime
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+
+from api.trends import local_time
+
+LANGUAGES: Final = {"vi": "Tiếng Việt", "en": "English"}
+"""Code -> the language's own name."""
+
+
+@functools.cache
+def translations(language: str) -> NullTranslations:
+    """Return the catalogue of a language; English is the source itself."""
+    if language == "en":
+        return NullTranslations()
+    text = files("api").joinpath("translations", f"{language}.po").read_bytes()
+    compiled = io.BytesIO()
+    write_mo(compiled, read_po(io.BytesIO(text), locale=language))
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def gettext_of(language: str) -> Callable[[str], str]:
+    """Return the function that translates into a language."""
+    return translations(language).gettext
+
+
+def day_text(day: date, language: str) -> str:
+    """Return a day as people of the language write it."""
+    return format_date(day, "EEE d/M/y" if language == "vi" else "EEE d MMM y", locale=language)
+
+
+def month_text(first: date, language: str) -> str:
+    """Return a month as people of the language write it."""
+    return format_date(first, "'tháng' M 'năm' y" if language == "vi" else "MMMM y", locale=language)
+
+
+def moment_text(moment: datetime | None, language: str) -> str:
+    """Return a moment as Vietnamese wall-clock time; a dash for none."""
+    if moment is None:
+        return "–"
+    pattern = "HH:mm d/M/y" if language == "vi" else "d MMM y HH:mm"
+    return format_datetime(local_time(moment), pattern, locale=language)

@@ -1,0 +1,133 @@
+"""Templates and what every page is given: language, login, banner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from api.accounts import Accounts, Login
+from api.database import Database
+from api.disclosure import Disclosure, points
+from api.interval import Mean
+from api.language import LANGUAGES, gettext_of, moment_text
+from api.metrics import Metrics
+from api.settings import Settings
+from api.trends import local_today
+
+LANGUAGE_COOKIE: Final = "hailong_language"
+_YEAR_S: Final = 365 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class MeanText:
+    """A mean as it is printed."""
+
+    value: str
+    low: str
+    high: str
+    n: int
+
+
+def mean_text(mean: Mean | None, *, signed: bool = False) -> MeanText | None:
+    """Return a mean as text on the scale of 0 to 100 (or -100 to 100)."""
+    if mean is None:
+        return None
+
+    def text(share: float) -> str:
+        plain = points(share, mean.n)
+        plain = "0" if plain == "-0" else plain
+        sign = "+" if signed and share > 0 and plain != "0" else ""
+        return sign + plain.replace("-", "\N{MINUS SIGN}")
+
+    return MeanText(text(mean.value), text(mean.low), text(mean.high), mean.n)
+
+
+class Pages:
+    """Renders templates for one application."""
+
+    def __init__(self, settings: Settings, database: Database, accounts: Accounts, metrics: Metrics) -> None:
+        self.settings = settings
+        self.database = database
+        self.accounts = accounts
+        self.metrics = metrics
+        self._environment = Environment(
+            loader=PackageLoader("api.pages"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.i18n"],
+        )
+
+    def disclosure(self, today: date | None = None) -> Disclosure:
+        """Return what may be shown now."""
+        return Disclosure(
+            self.settings.pages.minimum_n, today or local_today(), running_day=self.settings.demo.enabled
+        )
+
+    def language_of(self, request: Request) -> str:
+        """Return the language asked for now or earlier, else the default."""
+        for wanted in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
+            if wanted in LANGUAGES:
+                return str(wanted)
+        return self.settings.pages.language
+
+    def render(
+        self,
+        request: Request,
+        template: str,
+        *,
+        login: Login | None = None,
+        status: HTTPStatus = HTTPStatus.OK,
+        here: str = "",
+        **values: Any,  # noqa: ANN401 - what the template shows
+    ) -> HTMLResponse:
+        """Return a page in the reader's language."""
+        language = self.language_of(request)
+        kept = [(key, value) for key, value in request.query_params.multi_items() if key != "lang"]
+        gettext = gettext_of(language)
+        html = self._environment.get_template(template).render(
+            _=gettext,
+            language=language,
+            languages=LANGUAGES,
+            login=login,
+            here=here,
+            path=request.url.path,
+            kept_query=urlencode(kept) + "&" if kept else "",
+            demo=self.settings.demo.enabled,
+            minimum_n=self.settings.pages.minimum_n,
+            moment=lambda moment: moment_text(moment, language),
+            **values,
+        )
+        answer = HTMLResponse(html, status_code=int(status))
+        if request.query_params.get("lang") in LANGUAGES:
+            answer.set_cookie(
+                LANGUAGE_COOKIE,
+                language,
+                max_age=_YEAR_S,
+                httponly=True,
+                samesite="lax",
+                secure=self.settings.server.cookies_are_secure,
+            )
+        return answer
+
+    def message(
+        self, request: Request, status: HTTPStatus, heading: str, detail: str, login: Login | None = None
+    ) -> HTMLResponse:
+        """Return a page that says one thing; heading and detail are messages of the catalogue."""
+        gettext = gettext_of(self.language_of(request))
+        return self.render(
+            request, "message.html", login=login, status=status, heading=gettext(heading), detail=gettext(detail)
+        )
+
+
+def no_op(text: str) -> str:
+    """Mark a text for the catalogue where it is written; it is translated where it is shown."""
+    return text

@@ -1,0 +1,155 @@
+"""The central service as one running whole: PostgreSQL, schema, first administrator, HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Final, Self
+
+import psycopg
+import structlog
+import uvicorn
+
+from api.accounts import FIRST_ADMINISTRATOR, Accounts
+from api.app import build_app
+from api.database import Database
+from api.errors import DatabaseUnavailable, PortTaken
+from api.postgres import EmbeddedPostgres
+from api.settings import DatabaseSettings, Settings
+
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_KEEP_ALIVE_S: Final = 15
+_GRACE_S: Final = 10
+
+
+def configure_logging(level: str) -> None:
+    """Write one JSON object a line to standard error; payloads are never among the fields."""
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+@contextlib.contextmanager
+def running_database(settings: DatabaseSettings) -> Iterator[str]:
+    """Give the address of a database with the newest schema, starting our own server if none is named.
+
+    Raises:
+        PostgresError: Our own server cannot run.
+        DatabaseUnavailable: The named server does not answer.
+    """
+    with contextlib.ExitStack() as stack:
+        if settings.dsn is not None:
+            dsn = settings.dsn.get_secret_value()
+        else:
+            dsn = stack.enter_context(EmbeddedPostgres(settings.data_dir, run_as=settings.run_as)).dsn()
+        try:
+            Database(dsn).migrate()
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailable(f"database.dsn: the server does not answer: {error}") from error
+        yield dsn
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the address before anything else starts.
+
+    Raises:
+        PortTaken: Another program listens there, or the address is not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        # Listening now makes a second program fail here, not after it has opened the database.
+        listener.listen(512)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(
+                f"port {port} of {host} is taken by another program: stop it, or set server.port (0 takes a free one)"
+            ) from None
+        raise PortTaken(f"cannot listen on {host} port {port}: {error.strerror}; set server.host and server.port") from None
+    return listener
+
+
+class CentralServer:
+    """Everything of the central service; use as a context manager, then call `serve`.
+
+    Attributes:
+        address: Where the service answers, known once entered.
+        first_password: One-time password of the first administrator when it was made now.
+        dsn: Address of the database.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = contextlib.ExitStack()
+        self._listener: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+        self.address = ""
+        self.dsn = ""
+        self.first_password: str | None = None
+
+    def __enter__(self) -> Self:
+        """Bind the port, start PostgreSQL, migrate, make the first administrator."""
+        settings = self._settings
+        with contextlib.ExitStack() as stack:
+            self._listener = stack.enter_context(bind(settings.server.host, settings.server.port))
+            self.dsn = stack.enter_context(running_database(settings.database))
+            with Database(self.dsn, pool_size=2) as database:
+                self.first_password = Accounts(database).create_first_administrator()
+            self._stack = stack.pop_all()
+        host, port = self._listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        self.address = f"{'https' if settings.server.tls_key else 'http'}://{shown}:{port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop PostgreSQL and free the port."""
+        self._stack.close()
+
+    @property
+    def greeting(self) -> str:
+        """One line for the person who started the service."""
+        line = f"hailong central is ready at {self.address}"
+        if self.first_password is not None:
+            line += f" ; first login: {FIRST_ADMINISTRATOR} one-time password: {self.first_password}"
+        return line
+
+    def serve(self) -> None:
+        """Answer requests until SIGTERM, SIGINT or `stop`."""
+        settings = self._settings
+        database = Database(self.dsn, pool_size=settings.database.pool_size, wait_s=settings.database.wait_s)
+        config = uvicorn.Config(
+            build_app(settings, database),
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_GRACE_S,
+            limit_concurrency=settings.server.max_connections,
+            server_header=False,
+            proxy_headers=False,
+            ssl_certfile=settings.server.tls_certificate,
+            ssl_keyfile=settings.server.tls_key,
+        )
+        self._server = uvicorn.Server(config)
+        assert self._listener is not None  # noqa: S101 - serve() is called inside `with`
+        self._server.run(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """Ask a running `serve` to end; safe from other threads."""
+        if self._server is not None:
+            self._server.should_exit = True

@@ -1,0 +1,198 @@
+"""What a supervisor may see of a counter: days, a month, its factors and its data quality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from api.accounts import Account
+from api.database import Database
+from api.disclosure import Disclosure
+from api.interval import Mean, mean_of
+from api.schema import DAY_ZONE, FACTORS, PPM, ROLLUP_SUMS, next_month
+from inference.signal import Factor
+
+_COLUMNS: Final = tuple(ROLLUP_SUMS)
+_ZONE: Final = ZoneInfo(DAY_ZONE)
+
+
+@dataclass(frozen=True, slots=True)
+class CounterState:
+    """One counter and when something last came from it."""
+
+    code: str
+    unit: str
+    area: str
+    last_received: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How much evidence stands behind figures: sums over sessions."""
+
+    sessions: int = 0
+    abstained: int = 0
+    face_s: float = 0.0
+    speech_s: float = 0.0
+    gap_s: float = 0.0
+    gaps: int = 0
+    dropped_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day as it may be shown; hidden days carry no figure at all.
+
+    Attributes:
+        day: The calendar day in Viet Nam.
+        hidden: `few` or `running` when the day may not be shown, else empty.
+        quality: Sums of the day; None when hidden.
+        mean: Daily mean of the uncalibrated signal; None when hidden or too few scores.
+    """
+
+    day: date
+    hidden: str
+    quality: Quality | None = None
+    mean: Mean | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FactorMean:
+    """The mean of one factor over a month; None when too few sessions spoke of it."""
+
+    factor: Factor
+    mean: Mean | None
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A counter's month: every sum is made of shown days only."""
+
+    first: date
+    days: tuple[Day, ...]
+    mean: Mean | None
+    change: Mean | None
+    factors: tuple[FactorMean, ...]
+    quality: Quality
+
+    @property
+    def shown(self) -> tuple[Day, ...]:
+        """Days that may be shown."""
+        return tuple(day for day in self.days if not day.hidden)
+
+
+def local_today(now: datetime | None = None) -> date:
+    """Return the calendar day in Viet Nam."""
+    return (now or datetime.now(UTC)).astimezone(_ZONE).date()
+
+
+def local_time(moment: datetime) -> datetime:
+    """Return a moment as Vietnamese wall-clock time."""
+    return moment.astimezone(_ZONE)
+
+
+def visible_counters(database: Database, account: Account) -> tuple[CounterState, ...]:
+    """Return the counters an account may see, by code: a register, not a league table."""
+    with database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT c.code, c.unit, c.area, (SELECT max(last_received) FROM rollup_counter_day r "
+            "WHERE r.counter = c.code) FROM counters c WHERE %s OR c.code = ANY(%s) OR (c.area <> '' AND c.area = "
+            "ANY(%s)) ORDER BY c.code",
+            (account.is_administrator, list(account.counters), list(account.areas)),
+        ).fetchall()
+    return tuple(CounterState(*row) for row in rows)
+
+
+def months_with_data(database: Database, counters: Sequence[str]) -> tuple[date, ...]:
+    """Return the first days of the months in which the counters have sessions, oldest first."""
+    with database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT date_trunc('month', day)::date FROM rollup_counter_day WHERE counter = ANY(%s) ORDER BY 1",
+            (list(counters),),
+        ).fetchall()
+    return tuple(row[0] for row in rows)
+
+
+def counter_months(
+    database: Database, counters: Sequence[str], first: date, disclosure: Disclosure
+) -> dict[str, Month]:
+    """Return the month of each counter, as it may be shown."""
+    with database.transaction() as connection:
+        rows = connection.execute(
+            f"SELECT counter, day, {', '.join(_COLUMNS)} FROM rollup_counter_day "  # noqa: S608 - names are ours
+            "WHERE counter = ANY(%s) AND day >= %s AND day < %s ORDER BY counter, day",
+            (list(counters), first, next_month(first)),
+        ).fetchall()
+    kept: dict[str, dict[date, dict[str, float]]] = {code: {} for code in counters}
+    for code, day, *sums in rows:
+        kept[code][day] = dict(zip(_COLUMNS, sums, strict=True))
+    return {code: build_month(first, days, disclosure) for code, days in kept.items()}
+
+
+def build_month(first: date, rows: dict[date, dict[str, Any]], disclosure: Disclosure) -> Month:
+    """Build a month from the rollup rows of its days."""
+    days: list[Day] = []
+    shown: list[dict[str, Any]] = []
+    scored: list[dict[str, Any]] = []
+    last = min(next_month(first) - timedelta(days=1), disclosure.today)
+    for offset in range((last - first).days + 1):
+        day = first + timedelta(days=offset)
+        row = rows.get(day)
+        if row is None:
+            continue
+        if not disclosure.day_is_over(day):
+            days.append(Day(day, "running"))
+        elif not disclosure.enough(int(row["sessions"])):
+            days.append(Day(day, "few"))
+        else:
+            enough = disclosure.enough(int(row["scored"]))
+            days.append(Day(day, "", _quality([row]), _mean([row], "scored", "score") if enough else None))
+            shown.append(row)
+            if enough:
+                scored.append(row)
+    changes = [row for row in shown if disclosure.enough(int(row["changes"]))]
+    factors = []
+    for name in FACTORS:
+        told = [row for row in shown if disclosure.enough(int(row[f"{name}_n"]))]
+        n = sum(int(row[f"{name}_n"]) for row in told)
+        total = sum(int(row[f"{name}_sum"]) for row in told) / PPM
+        # The rollup keeps no squares of factors: a share's largest variance bounds the interval.
+        mean = mean_of(n, total, total) if n else None
+        factors.append(FactorMean(Factor(name), mean))
+    return Month(
+        first,
+        tuple(days),
+        _mean(scored, "scored", "score"),
+        _mean(changes, "changes", "change", lowest=-1.0),
+        tuple(factors),
+        _quality(shown),
+    )
+
+
+def _mean(rows: list[dict[str, Any]], count: str, name: str, *, lowest: float = 0.0) -> Mean | None:
+    n = sum(int(row[count]) for row in rows)
+    return mean_of(
+        n,
+        sum(int(row[f"{name}_sum"]) for row in rows) / PPM,
+        float(sum(row[f"{name}_square_sum"] for row in rows)) / PPM**2,
+        float(sum(row["variance_sum"] for row in rows)) / PPM**2 if name == "score" else 0.0,
+        lowest=lowest,
+    )
+
+
+def _quality(rows: list[dict[str, Any]]) -> Quality:
+    def total(name: str) -> int:
+        return sum(int(row[name]) for row in rows)
+
+    return Quality(
+        sessions=total("sessions"),
+        abstained=total("sessions") - total("scored"),
+        face_s=total("face_ms") / 1000,
+        speech_s=total("speech_ms") / 1000,
+        gap_s=total("gap_ms") / 1000,
+        gaps=total("gaps"),
+        dropped_s=total("dropped_ms") / 1000,
+    )

@@ -1,0 +1,263 @@
+"""The machine side of the service: batches, enrolments, arrivals, health, metrics."""
+
+import hmac
+import time
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from api.accounts import Accounts
+from api.database import Database
+from api.enrolment import enrol
+from api.errors import DatabaseUnavailable, Refused
+from api.ingest import Ingest
+from api.metrics import Metrics
+from api.problems import problem
+from api.schema import PPM
+from api.settings import Settings
+from inference.signal import Code, Signal, Unit
+
+SESSION_COOKIE: Final = "hailong_session"
+_log: Final = structlog.get_logger("api.wire")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EntryDocument(_Model):
+    """One numbered entry of an edge's outbox."""
+
+    seq: Annotated[int, Field(ge=1)]
+    kind: Annotated[str, Field(min_length=1, max_length=64)]
+    payload: Signal
+
+
+class BatchDocument(_Model):
+    """What an edge sends; the signature covers the raw bytes."""
+
+    edge: UUID
+    first_seq: Annotated[int, Field(ge=1)]
+    entries: Annotated[list[EntryDocument], Field(min_length=1, max_length=500)]
+
+
+class QuarantinedEntry(_Model):
+    """An entry that was set aside and why."""
+
+    seq: int
+    reason: str
+
+
+class BatchReceipt(_Model):
+    """Everything up to the high-water mark is committed."""
+
+    high_water: int
+    quarantined: list[QuarantinedEntry]
+
+
+class EnrolmentRequest(_Model):
+    """A one-time token, the edge's public key and its name."""
+
+    token: Annotated[str, Field(min_length=1, max_length=200)]
+    public_key: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class EnrolmentReceipt(_Model):
+    """The identity of the edge and the counters it serves."""
+
+    edge: UUID
+    counters: list[Code]
+
+
+class Arrival(_Model):
+    """One signal as it reached the centre."""
+
+    cursor: int
+    received_at: AwareDatetime
+    edge: UUID
+    counter: Code
+    session_id: UUID
+    signal_id: UUID
+    score: Unit | None
+    low: Unit | None
+    high: Unit | None
+    abstained: str | None
+
+
+class Arrivals(_Model):
+    """Signals after a cursor, oldest first; ask again with `cursor`."""
+
+    cursor: int
+    arrivals: list[Arrival]
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457); `kind` is a stable code."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    kind: str
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": schema} for status in statuses}
+
+
+def build_router(
+    settings: Settings, database: Database, accounts: Accounts, metrics: Metrics
+) -> APIRouter:
+    """Return the routes for edges, scrapers and the demonstration."""
+    router = APIRouter()
+    ingest = Ingest(database, settings.ingest)
+
+    async def batch_body(request: Request) -> bytes:
+        return await request.body()
+
+    def commit(body: bytes, signature: str | None) -> BatchReceipt:
+        with metrics.batch():
+            receipt = ingest.accept(body, signature)
+        metrics.signals.inc(receipt.inserted)
+        metrics.repeated.inc(receipt.repeated)
+        for item in receipt.quarantined:
+            metrics.quarantined.labels(item.reason.split(":", 1)[0]).inc()
+        _log.info(
+            "batch",
+            high_water=receipt.high_water,
+            inserted=receipt.inserted,
+            repeated=receipt.repeated,
+            quarantined=len(receipt.quarantined),
+        )
+        return BatchReceipt(
+            high_water=receipt.high_water,
+            quarantined=[QuarantinedEntry(seq=item.seq, reason=item.reason) for item in receipt.quarantined],
+        )
+
+    @router.post(
+        "/v1/batches",
+        summary="Take a signed batch; what is acknowledged is committed",
+        responses=_problems(400, 401, 408, 409, 413, 422, 503),
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BatchDocument"}}},
+            }
+        },
+    )
+    async def batches(
+        body: Annotated[bytes, Depends(batch_body)],
+        hailong_signature: Annotated[
+            str | None, Header(max_length=200, description="Base64 of the Ed25519 signature over the raw body.")
+        ] = None,
+    ) -> BatchReceipt:
+        return await run_in_threadpool(commit, body, hailong_signature)
+
+    @router.post(
+        "/v1/enrolments",
+        summary="Exchange a one-time token for an edge's identity",
+        responses=_problems(401, 409, 422, 503),
+    )
+    def enrolments(request: EnrolmentRequest) -> EnrolmentReceipt:
+        done = enrol(database, request.token, request.public_key, request.name)
+        _log.info("enrolled", edge=str(done.edge), counters=list(done.counters))
+        return EnrolmentReceipt(edge=done.edge, counters=list(done.counters))
+
+    @router.get("/v1/arrivals", summary="List signals as they arrive", responses=_problems(401, 503))
+    def arrivals(
+        request: Request,
+        after: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        authorization: Annotated[str | None, Header(max_length=400)] = None,
+    ) -> Arrivals:
+        _require_reader(settings, accounts, request, authorization)
+        return list_arrivals(database, after, limit)
+
+    @router.get("/healthz", summary="Tell whether the process lives")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="Tell whether signals can be taken", responses=_problems(503))
+    def readyz() -> JSONResponse:
+        begun = time.monotonic()
+        try:
+            current = database.is_current()
+        except DatabaseUnavailable as error:
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", str(error), database=False, migration=False)
+        if not current:
+            return problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "not-ready",
+                "the schema is not at the newest migration: restart the service",
+                database=True,
+                migration=False,
+            )
+        took_ms = round((time.monotonic() - begun) * 1000, 1)
+        return JSONResponse({"status": "ready", "database": True, "migration": True, "took_ms": took_ms})
+
+    @router.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
+    def exposition() -> Response:
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router
+
+
+def _require_reader(settings: Settings, accounts: Accounts, request: Request, authorization: str | None) -> None:
+    """Let an administrator's session or the demonstration's bearer token pass."""
+    expected = settings.demo.arrivals_token
+    scheme, _, given = (authorization or "").partition(" ")
+    if expected is not None and scheme.lower() == "bearer":
+        if hmac.compare_digest(given.strip().encode(), expected.get_secret_value().encode()):
+            return
+    else:
+        login = accounts.login_of(request.cookies.get(SESSION_COOKIE))
+        if login is not None and login.account.is_administrator and not login.account.must_change:
+            return
+    raise Refused(
+        HTTPStatus.UNAUTHORIZED,
+        "not-authenticated",
+        "log in as an administrator, or send the bearer token of demo.arrivals_token",
+    )
+
+
+def list_arrivals(database: Database, after: int, limit: int) -> Arrivals:
+    """Return signals after a cursor.
+
+    Numbers are given before the commit, so a row that is older than a transaction still running waits:
+    a reader who only moves forward misses nothing.
+    """
+    with database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT arrival, received_at, edge_id, counter, session_id, signal_id, score_ppm, low_ppm, high_ppm, "
+            "abstained FROM signals WHERE arrival > %s "
+            "AND age(xmin) > age(pg_snapshot_xmin(pg_current_snapshot())::xid) ORDER BY arrival LIMIT %s",
+            (after, limit),
+        ).fetchall()
+    found = [
+        Arrival(
+            cursor=row[0],
+            received_at=row[1],
+            edge=row[2],
+            counter=row[3],
+            session_id=row[4],
+            signal_id=row[5],
+            score=_share(row[6]),
+            low=_share(row[7]),
+            high=_share(row[8]),
+            abstained=row[9],
+        )
+        for row in rows
+    ]
+    return Arrivals(cursor=found[-1].cursor if found else after, arrivals=found)
+
+
+def _share(value: int | None) -> float | None:
+    return None if value is None else value / PPM
