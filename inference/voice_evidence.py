@@ -265,7 +265,7 @@ def _check(audio: AudioChunk) -> None:
     channels = samples.shape[0] if samples.ndim == _AXES else 0
     if samples.dtype != np.int16 or not 1 <= channels <= _MAX_CHANNELS or rate_hz != RATE_HZ:
         raise AudioFormatUnsupportedError(
-            f"Sound of type {samples.dtype}, shape {samples.shape} and {rate_hz} Hz reached the voice reader; "
-            f"it takes int16 of shape (1 or 2 channels, samples) at {RATE_HZ} Hz. Let the source resample it "
-            "before it passes the gate."
+            f"Sound of type {samples.dtype}, shape {samples.shape} and {rate_hz} Hz reached the voice "
+            f"reader; it takes int16 of shape (1 or 2 channels, samples) at {RATE_HZ} Hz. Let the source "
+            "resample it before it passes the gate."
         )

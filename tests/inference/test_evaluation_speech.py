@@ -44,6 +44,7 @@ def write_sound(path: Path, length_s: float, *, rate_hz: int = 16_000, channels:
     sound = (8000 * np.sin(2 * np.pi * 440 * np.arange(int(length_s * rate_hz)) / rate_hz)).astype(np.int16)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate_hz, layout=layout)
+        assert isinstance(stream, av.AudioStream)
         planar = np.tile(sound, (channels, 1))
         packed = planar if shape == "s16p" else np.ascontiguousarray(planar.T.reshape(1, -1))
         for at in range(0, packed.shape[1], 1152 * (1 if shape == "s16p" else channels)):
