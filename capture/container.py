@@ -216,7 +216,7 @@ class UnitReader:
             yield packet
 
     def _decode(self, packet: Packet[Stream]) -> Iterator[MediaUnit]:
-        track = self._tracks.get(packet.stream_index)
+        track = self._tracks.get(packet.stream.index)
         if track is None:
             return
         realtime_us = self._container.start_time_realtime
@@ -275,6 +275,8 @@ class _AudioTrack:
         self._resampler: AudioResampler | None = None
         self._waiting = np.empty((1, 0), np.int16)
         self._waiting_ns = 0
+        self._taken = 0
+        self._made = 0
         self._next_pts_ns = 0
 
     def chunks(self, sound: AudioFrame, realtime_us: int | None) -> Iterator[AudioChunk]:
@@ -288,15 +290,17 @@ class _AudioTrack:
         if form != self._form or self._timeline.breaks(captured_ns):
             yield from self.rest()
             self._form = form
+            self._taken = self._made = 0
             # The layout stays: channels are microphones, and a downmix would mix the speakers.
             self._resampler = AudioResampler(format="s16p", layout=sound.layout, rate=SAMPLE_RATE_HZ)
             self._waiting = np.empty((min(len(sound.layout.channels), _MAX_CHANNELS), 0), np.int16)
         self._timeline.place(captured_ns, length_ns)
-        # The samples end where this piece ends, less what the resampler still holds (under a millisecond).
         sound.pts = None
         self._append(sound)
-        end_ns = captured_ns + length_ns
-        self._waiting_ns = end_ns - self._waiting.shape[1] * _NS // SAMPLE_RATE_HZ
+        # The resampler holds a few samples back; with them, the samples end where this piece ends.
+        self._taken += sound.samples
+        held = self._taken * SAMPLE_RATE_HZ // sound.sample_rate - self._made
+        self._waiting_ns = captured_ns + length_ns - (self._waiting.shape[1] + held) * _NS // SAMPLE_RATE_HZ
         while self._waiting.shape[1] >= CHUNK_SAMPLES:
             yield self._chunk(CHUNK_SAMPLES)
 
@@ -314,6 +318,7 @@ class _AudioTrack:
         for piece in self._resampler.resample(sound):
             samples = piece.to_ndarray()[: len(self._waiting)].astype(np.int16, copy=False)
             self._waiting = np.concatenate((self._waiting, samples), axis=1)
+            self._made += samples.shape[1]
 
     def _chunk(self, length: int) -> AudioChunk:
         samples = self._waiting[:, :length].copy()
@@ -334,16 +339,17 @@ def nanoseconds(pts: int | None, time_base: Fraction | None) -> int | None:
 def in_time_order(packets: Iterator[Packet[Stream]], tracks: int) -> Iterator[Packet[Stream]]:
     """Merge the tracks by decoding time, holding at most two seconds of (undecoded) packets."""
     held: list[tuple[int, int, Packet[Stream]]] = []
+    # `packet.stream_index` is not set on the empty packets at the end of a track.
     newest: dict[int, int] = {}
     number = itertools.count()
     for packet in packets:
-        last_ns = newest.get(packet.stream_index, 0)
+        last_ns = newest.get(packet.stream.index, 0)
         at_ns = nanoseconds(packet.dts, packet.time_base) if packet.size else None
         if packet.size == 0:
             # The track ended: it no longer holds the others back.
             at_ns = max([*newest.values(), 0]) + _MERGE_SPAN_NS
         at_ns = last_ns if at_ns is None else at_ns
-        newest[packet.stream_index] = at_ns
+        newest[packet.stream.index] = at_ns
         heapq.heappush(held, (at_ns, next(number), packet))
         complete_ns = min(newest.values()) if len(newest) == tracks else None
         span_ns = max(newest.values()) - _MERGE_SPAN_NS

@@ -157,7 +157,11 @@ class LiveDevice:
                     return
                 origin_us = container.start_time or 0
                 clock = CaptureClock(
-                    self._opening.shown, opened_ns=time.time_ns(), origin_ns=origin_us * 1000, live=True
+                    self._opening.shown,
+                    opened_ns=time.time_ns(),
+                    origin_ns=origin_us * 1000,
+                    # What is paced here is decoded ahead of its time: the wall clock cannot check it.
+                    live=not self._policy.paced,
                 )
                 reader = UnitReader(
                     container, self._purposes, clock, opening=self._opening, tally=self._tally

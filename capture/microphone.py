@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from capture.address import SourceAddress, SourceKind
@@ -42,11 +43,7 @@ class Microphone(LiveSource):
             return Opening(address.shown, address.target, "alsa", options, OPEN_TIMEOUT_S)
 
         def check() -> None:
-            if not _card_names(cards):
-                raise DeviceMissing(
-                    f"There is no sound card, so no microphone {address}. Plug the microphone in, "
-                    "or name another source in the settings."
-                )
+            _check_card(address, cards)
 
         super().__init__(
             address.shown,
@@ -58,9 +55,20 @@ class Microphone(LiveSource):
         )
 
 
-def _card_names(cards: Path) -> list[str]:
+def _check_card(address: SourceAddress, cards: Path) -> None:
     try:
         lines = cards.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return []
-    return [line.strip() for line in lines if "]:" in line]
+        lines = []
+    there = [line.strip() for line in lines if "]:" in line]
+    if not there:
+        raise DeviceMissing(
+            f"There is no sound card, so no microphone {address}. Plug the microphone in, "
+            "or name another source in the settings."
+        )
+    numbered = re.match(r"(?:plug)?hw:(\d+)", address.target)
+    if numbered and not any(line.split(maxsplit=1)[0] == numbered[1] for line in there):
+        raise DeviceMissing(
+            f"There is no sound card {numbered[1]} for {address}. Cards here: {'; '.join(there)}. "
+            "Plug the microphone in, or name another card in the settings."
+        )
