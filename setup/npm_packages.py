@@ -77,7 +77,15 @@ def _fetch(pin: Pin, npm: list[str]) -> None:
     NPM.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=NPM, prefix=".fetch-") as folder:
         call(
-            [*npm, "pack", f"{pin.name}@{pin.version}", "--silent", "--pack-destination", folder],
+            [
+                *npm,
+                "pack",
+                f"{pin.name}@{pin.version}",
+                "--silent",
+                "--prefer-offline",
+                "--pack-destination",
+                folder,
+            ],
             environment={**os.environ, "npm_config_cache": str(CACHE / "npm-downloads")},
         )
         (tarball,) = Path(folder).glob("*.tgz")
