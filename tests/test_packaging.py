@@ -160,7 +160,7 @@ def test_licence_is_the_whole_apache_text() -> None:
     assert _project()["project"]["license"] == "Apache-2.0"
 
 
-def test_hooks_run_only_what_is_installed_here() -> None:
+def test_hooks_run_only_what_is_installed_here(tmp_path: Path) -> None:
     text = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
     assert re.findall(r"- repo: (.*)", text) == ["local"]
     entries = re.findall(r"entry: (.*)", text)
@@ -171,6 +171,7 @@ def test_hooks_run_only_what_is_installed_here() -> None:
         check=False,
         capture_output=True,
         text=True,
+        env={**os.environ, "PRE_COMMIT_HOME": str(tmp_path)},
     )
     assert checked.returncode == 0, checked.stdout
 
