@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Final
 
 from inference import redaction_words as words
-from inference.spoken_numbers import DIGITS, Run, find_runs
+from inference.spoken_numbers import LETTERS, NUMBER_WORDS, Run, find_runs
 
 _LONG: Final = 6
 _BY_DIGIT: Final = 4
@@ -27,6 +27,8 @@ _YEAR_DIGITS: Final = 4
 _CUE_REACH: Final = 6
 _MOSTLY: Final = 0.75
 _MAX_GIVEN: Final = 3
+_SHORTEST: Final = 2
+_SURE_MIDDLES: Final = frozenset({"văn", "thị", "đình", "hữu"})
 _MAX_PLACE: Final = 2
 _MAX_LOCAL: Final = 8
 _TOKEN: Final = re.compile(r"[^\W_]+(?:[@+][^\W_]+)*|[+@]?[^\W_]+|<[^\s<>]+>")
@@ -160,33 +162,41 @@ def _is_birth_cue(tokens: Sequence[str], at: int) -> bool:
 
 def _births(tokens: Sequence[str], runs: Sequence[Run]) -> Iterator[Span]:
     numeric = {at: run for run in runs for at in range(run.start, run.end)}
-    for at, token in enumerate(tokens):
+    for at, word in enumerate(tokens):
         if _is_birth_cue(tokens, at):
             start = at + 1
             while start < len(tokens) and start not in numeric and tokens[start] in words.BIRTH_SKIP:
                 start += 1
             end = _date_end(tokens, start, numeric)
             if end > start and start in numeric:
-                yield Span(Kind.BIRTH, start, end)
-        elif token == "tháng" and at - 1 in numeric:
+                yield Span(Kind.BIRTH, _date_start(tokens, start, at + 1), end)
+        elif word == "tháng" and at - 1 in numeric:
             start = numeric[at - 1].start
             end = _date_end(tokens, start, numeric)
             if _names_a_birth_year(tokens, at + 1, end, numeric):
-                yield Span(Kind.BIRTH, start, end)
+                yield Span(Kind.BIRTH, _date_start(tokens, start, 0), end)
+
+
+def _date_start(tokens: Sequence[str], start: int, least: int) -> int:
+    while start > least and tokens[start - 1] in words.DATE_WORDS:
+        start -= 1
+    return start
 
 
 def _date_end(tokens: Sequence[str], start: int, numeric: dict[int, Run]) -> int:
     end = start
     while end < len(tokens) and (end in numeric or tokens[end] in words.DATE_WORDS):
         end += 1
-    while end > start and end - 1 not in numeric:
+    while end > start and end - 1 not in numeric and tokens[end - 1] not in words.LUNAR:
         end -= 1
     return end
 
 
 def _names_a_birth_year(tokens: Sequence[str], start: int, end: int, numeric: dict[int, Run]) -> bool:
     """Tell whether the words after "tháng" hold a year of the last century."""
-    heard = "".join(run.digits for run in dict.fromkeys(numeric[at] for at in range(start, end) if at in numeric))
+    heard = "".join(
+        run.digits for run in dict.fromkeys(numeric[at] for at in range(start, end) if at in numeric)
+    )
     spoken = " ".join(tokens[start:end])
     return "19" in heard[1:] or heard.startswith("519") or "chín trăm" in spoken
 
@@ -198,8 +208,8 @@ def _numbers(tokens: Sequence[str], runs: Sequence[Run]) -> Iterator[Span]:
         if _identifies(tokens, run, cued=cued):
             known = run.end
             start = run.start
-            # "số" and single letters right before belong to a plate or code.
-            while cued and start > 0 and len(tokens[start - 1]) == 1 and tokens[start - 1] not in {"ạ", "à", "ờ"}:
+            # Letters right before belong to a plate or code.
+            while cued and start > 0 and tokens[start - 1] in LETTERS:
                 start -= 1
             yield Span(Kind.NUMBER, start, run.end)
 
@@ -212,7 +222,7 @@ def _cued(tokens: Sequence[str], start: int, known: int) -> bool:
             return True
         if at == known and known:
             return True
-        if tokens[at - 1] not in words.CUE_FILLERS and len(tokens[at - 1]) > 1:
+        if tokens[at - 1] not in words.CUE_FILLERS and tokens[at - 1] not in LETTERS:
             return False
         at -= 1
     return _phrase_before(tokens, at, words.NUMBER_CUES)
@@ -226,15 +236,10 @@ def _identifies(tokens: Sequence[str], run: Run, *, cued: bool) -> bool:
         return run.leading >= _LONG
     if counted:
         return count >= _CERTAIN or (cued and count >= _LONG)
-    if count >= _LONG:
-        return True
-    if cued:
+    if cued or count >= _LONG:
         return count >= _AFTER_CUE
-    if _is_year(tokens, run):
-        return False
-    if run.by_digit and count >= _BY_DIGIT:
-        return True
-    return run.by_digit and count >= _ALONE and (run.end - run.start) >= _MOSTLY * len(tokens)
+    alone = count >= _ALONE and run.end - run.start >= _MOSTLY * len(tokens)
+    return run.by_digit and (count >= _BY_DIGIT or alone) and not _is_year(tokens, run)
 
 
 def _is_year(tokens: Sequence[str], run: Run) -> bool:
@@ -256,7 +261,7 @@ def _addresses(tokens: Sequence[str]) -> Iterator[Span]:
             continue
         start, chained = at, 1
         while end < len(tokens):
-            onward = _place(tokens, end)
+            onward = _place(tokens, end, chained=True)
             if onward == end:
                 break
             end, chained = onward, chained + 1
@@ -274,24 +279,27 @@ def _anchored(tokens: Sequence[str], start: int) -> bool:
     return False
 
 
-def _place(tokens: Sequence[str], at: int) -> int:
+def _place(tokens: Sequence[str], at: int, *, chained: bool = False) -> int:
     """Return the end of an address word and the name after it, or `at` where there is none."""
     length = _phrase_at(tokens, at, words.ADDRESS_NOUNS)
     if not length:
         return at
     end = at + length
-    for run in find_runs(tokens[end : end + _MAX_LOCAL]):
-        if run.start == 0:
-            end += run.end
-            if end < len(tokens) and (tokens[end] in {"bê", "xê", "a", "b", "c"} or tokens[end] == "trên"):
-                end += tokens[end] != "trên"
-            return end
-        break
+    numbered = end + (end < len(tokens) and tokens[end] == "số")
+    runs = find_runs(tokens[numbered : numbered + _MAX_LOCAL])
+    if runs and runs[0].start == 0:
+        end = numbered + runs[0].end
+        return end + (end < len(tokens) and tokens[end] in {"bê", "xê", "a", "b", "c"})
+    known = _phrase_at(tokens, end, words.LONG_PLACES)
+    if known:
+        return end + known
     limit = end + _MAX_PLACE
     person = end < len(tokens) and (tokens[end] in words.SURNAMES or tokens[end] in words.WEAK_SURNAMES)
     if person and end + 1 < len(tokens) and tokens[end + 1] in words.MIDDLES:
         limit += 1
     begin = end
+    if chained and end + 1 < len(tokens) and tokens[end] in words.SOFT_STOP:
+        end += tokens[end + 1] not in words.ADDRESS_STOP
     while end < min(limit, len(tokens)) and tokens[end] not in words.ADDRESS_STOP:
         if _phrase_at(tokens, end, words.ADDRESS_NOUNS) and end > begin:
             break
@@ -315,52 +323,66 @@ def _names(tokens: Sequence[str]) -> Iterator[Span]:
 
 
 def _name_after_cue(tokens: Sequence[str], at: int) -> int:
-    """Return the end of a name of up to four syllables that "tên là" announces."""
-    if not _phrase_before(tokens, at, words.NAME_CUES):
+    """Return the end of a name of up to four syllables that "tên là" announces, or 0."""
+    if not _phrase_before(tokens, at, words.NAME_CUES) or tokens[at] in {"là", "của", "cho"}:
         return 0
+    if _is_surname(tokens[at]):
+        end = _syllables_end(tokens, at)
+        if end - at >= _MAX_GIVEN:
+            return end
     end = at
-    if end < len(tokens) and tokens[end] in {"là", "của", "cho"}:
-        return 0
-    while end < min(at + _MAX_GIVEN + 1, len(tokens)) and (tokens[end] not in words.NAME_STOP or _mid_name(tokens, at, end)):
+    while end < min(at + _MAX_GIVEN, len(tokens)) and tokens[end] not in words.NAME_STOP:
         end += 1
-    return end if end > at else 0
+    return max(end, _syllables_end(tokens, at)) if _is_surname(tokens[at]) else end
 
 
-def _mid_name(tokens: Sequence[str], start: int, at: int) -> bool:
-    """Tell whether a word that usually ends a name is a given name after a surname."""
-    surname = tokens[start] in words.SURNAMES or tokens[start] in words.WEAK_SURNAMES
-    return (at == start and tokens[at] in words.WEAK_SURNAMES) or (
-        surname and at > start and at - start <= _MAX_GIVEN and tokens[at] in words.GIVEN and tokens[at - 1] in words.MIDDLES
-    )
+def _is_surname(token: str) -> bool:
+    return token in words.SURNAMES or token in words.WEAK_SURNAMES
 
 
 def _full_name(tokens: Sequence[str], at: int) -> int:
     """Return the end of a surname with middle and given names at `at`, or 0."""
     token = tokens[at]
-    strong = token in words.SURNAMES
-    if not strong and token not in words.WEAK_SURNAMES:
+    if not _is_surname(token):
         return 0
     following = tokens[at + 1] if at + 1 < len(tokens) else ""
     cued = _phrase_before(tokens, at, words.CALLED_CUES) or (at > 0 and tokens[at - 1] in words.TITLES)
-    middled = following in {"văn", "thị", "đình", "hữu"}
-    if not strong and not middled and not (cued and following in words.SURNAMES | words.MIDDLES | words.SURE_GIVEN):
+    middled = following in _SURE_MIDDLES
+    named = following in words.SURNAMES | words.MIDDLES | words.SURE_GIVEN
+    if token not in words.SURNAMES and not middled and not (cued and named):
         return 0
-    end = at + 1
-    while end < min(at + _MAX_GIVEN + 1, len(tokens)) and _is_name_syllable(tokens, at, end):
+    end = _syllables_end(tokens, at)
+    # A sure middle name wants one or two more syllables, even ones the list does not know.
+    limit = min(at + _MAX_GIVEN + 1, len(tokens))
+    while middled and end - at >= _SHORTEST and end < limit and tokens[end] not in words.NAME_STOP:
+        if tokens[end - 1] in words.GIVEN and end - at > _SHORTEST:
+            break
         end += 1
-    # A middle name wants one more syllable, even one the list does not know.
-    wants = 2
-    if end - at == wants and middled and end < len(tokens) and tokens[end] not in words.NAME_STOP:
-        end += 1
-    long_enough = end - at >= wants
-    return end if long_enough else 0
+    return end if end - at >= _SHORTEST else 0
 
 
-def _is_name_syllable(tokens: Sequence[str], start: int, at: int) -> bool:
-    token = tokens[at]
-    if token in DIGITS or token in words.NAME_STOP:
-        return at - start >= 1 and tokens[at - 1] in words.MIDDLES and token in words.GIVEN
-    return token in words.GIVEN or token in words.MIDDLES or token in words.SURNAMES
+def _syllables_end(tokens: Sequence[str], start: int) -> int:
+    """Return the end of the name syllables after the surname at `start`.
+
+    A word that usually ends a name ("anh", "bảo", "năm") is one of its syllables in the
+    middle of it, or after a sure middle name.
+    """
+    end = start + 1
+    while end < min(start + _MAX_GIVEN + 1, len(tokens)):
+        token = tokens[end]
+        known = token in words.GIVEN or token in words.MIDDLES or token in words.SURNAMES
+        stops = token in words.NAME_STOP or token in NUMBER_WORDS
+        inside = end - start < _SHORTEST and _goes_on(tokens, end)
+        if not known or (stops and not (tokens[end - 1] in words.MIDDLES or inside)):
+            break
+        end += 1
+    return end
+
+
+def _goes_on(tokens: Sequence[str], at: int) -> bool:
+    """Tell whether the word after `at` is a name syllable that is no other word."""
+    following = tokens[at + 1] if at + 1 < len(tokens) else ""
+    return following in words.GIVEN and following not in words.NAME_STOP
 
 
 def _given_name(tokens: Sequence[str], at: int) -> int:
@@ -369,15 +391,4 @@ def _given_name(tokens: Sequence[str], at: int) -> int:
         return 0
     following = tokens[at + 1] if at + 1 < len(tokens) else ""
     compound = (tokens[at], following)
-    return 0 if compound in _COMPOUNDS else at + 1
-
-
-_COMPOUNDS: Final = frozenset(
-    tuple(pair.split())
-    for pair in (
-        "hương dẫn,thảo luận,thảo nào,long đong,hà nội,hà tĩnh,hà giang,hà nam,nam định,nam giới,trung tâm,trung thực,trung bình,"
-        "phương án,phương tiện,liên hệ,liên lạc,liên tục,liên quan,khoa học,kiên nhẫn,kiên trì,hùng hổ,hùng hục,duy trì,duy nhất,huy động,"
-        "đạt được,hòa nhã,hòa giải,trang trọng,trang web,ngọc hồi,nga ngố,linh hoạt,linh động,linh tinh,vinh dự,sơn la,phúc đáp,ngân hàng,"
-        "long an,giang hồ,cường điệu,quân đội,hưng yên,hạnh phúc,bích họa,thư ký,thư giãn,thư từ,toàn bộ,toàn nói,toàn bị,toàn phải,toàn là,toàn đi,toàn bắt,tùng lâm,thúy nga,châu thành,phước long"
-    ).split(",")
-)
+    return 0 if compound in words.COMPOUNDS else at + 1

@@ -12,14 +12,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 DIGITS: Final = {
-    **{"không": "0", "hông": "0", "khônh": "0", "dê rô": "0"},
-    **{"một": "1", "mốt": "1", "mộc": "1", "hai": "2", "ba": "3", "bốn": "4", "tư": "4", "bống": "4"},
-    **{"năm": "5", "lăm": "5", "nhăm": "5", "sáu": "6", "xáu": "6", "bảy": "7", "bẩy": "7", "bải": "7"},
-    **{"tám": "8", "chín": "9", "chính": "9"},
+    "không": "0",
+    "hông": "0",
+    "một": "1",
+    "mốt": "1",
+    "hai": "2",
+    "ba": "3",
+    "bốn": "4",
+    "tư": "4",
+    "năm": "5",
+    "lăm": "5",
+    "nhăm": "5",
+    "sáu": "6",
+    "xáu": "6",
+    "bảy": "7",
+    "bẩy": "7",
+    "tám": "8",
+    "chín": "9",
 }
 """Digit words, with what recognisers and dialects make of them."""
-_UNSURE: Final = frozenset({"không", "hông", "chính", "mộc", "ba", "tư", "năm", "hai", "bải"})
+NUMBER_WORDS: Final = frozenset(DIGITS)
+_UNSURE: Final = frozenset({"không", "hông", "ba", "tư", "năm", "hai"})
 """Digit words that are ordinary words too; alone they never start evidence of a number."""
 _TEN: Final = "mười"
 _TENS: Final = frozenset({"mươi", "mưới", "chục"})
@@ -28,15 +47,23 @@ _HUNDRED: Final = frozenset({"trăm", "chăm", "tram"})
 _LINK: Final = frozenset({"linh", "lẻ", "lẽ"})
 _MAGNITUDE: Final = frozenset({"nghìn", "ngàn", "ngìn", "triệu", "chiệu", "tỷ", "tỉ", "vạn", "k"})
 _HALF: Final = frozenset({"rưỡi", "rưởi", "rữi"})
-_PAUSE: Final = frozenset(
-    "ạ à ờ ừ ừm ơ rồi dạ chấm phẩy gạch ngang xẹt xuyệt xiên số con cộng trừ kế tiếp xong đúp kép nha nhé".split()
+_PAUSE: Final = _words(
+    """
+ạ à ờ ừ ừm ơ rồi dạ chấm phẩy gạch ngang xẹt xuyệt xiên số con cộng trừ kế tiếp xong đúp kép nha nhé
+"""
 )
 """Words that people put between the groups of a long number."""
-_LETTERS: Final = frozenset(
-    "a b bê bờ c xê cê d dê đ đê e ép f g gờ giê h hát k ka l lờ eo m mờ em-mờ n nờ p pê r rờ s sờ ét t tê u v vê x ích y".split()
+LETTERS: Final = _words(
+    """
+a b bê bờ c xê cê d dê đ đê e ép f g gờ giê h hát k ka l lờ eo m mờ em-mờ n nờ p pê r rờ s sờ ét t tê u v
+vê x ích y
+"""
 )
 """Names of letters inside plates and dossier codes."""
 _MAX_PAUSE: Final = 2
+_COUNTED: Final = frozenset({"số", "con", "rồi", "thì"})
+"""Pause words that go on with a number only once enough of it was heard ("ba số tám")."""
+_LONG_ENOUGH: Final = 3
 
 
 def _toneless(word: str) -> str:
@@ -91,7 +118,10 @@ def _bridge(tokens: Sequence[str], at: int, heard: int) -> int:
         if after >= len(tokens) or not _is_number(tokens[after]):
             continue
         between = tokens[at:after]
-        soft = all(word in _PAUSE or word in _LETTERS or _toneless(word) in _NEAR for word in between)
+        counted = heard < _LONG_ENOUGH and any(word in _COUNTED for word in between)
+        soft = not counted and all(
+            word in _PAUSE or word in LETTERS or _toneless(word) in _NEAR for word in between
+        )
         # A wrong word in the middle of a long read-out belongs to it: two digits before, two after.
         enough = 2
         firm = (
@@ -181,7 +211,14 @@ def find_runs(tokens: Sequence[str]) -> tuple[Run, ...]:
         digits, leading = _heard(inside)
         amount = any(token in _MAGNITUDE or token in _HALF for token in inside)
         runs.append(
-            Run(at, end, digits, by_digit=leading == len(digits) and bool(digits), amount=amount, leading=leading)
+            Run(
+                at,
+                end,
+                digits,
+                by_digit=leading == len(digits) and bool(digits),
+                amount=amount,
+                leading=leading,
+            )
         )
         at = max(end, at + 1)
     return tuple(runs)
