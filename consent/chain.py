@@ -162,8 +162,6 @@ def read_row(row: Row) -> Event:
         event = Event.parse(row.body)
     except ValueError as error:
         raise LedgerCorrupt(f"entry {row.index}: the stored bytes are no event") from error
-    if event.canonical() != row.body:
-        raise LedgerCorrupt(f"entry {row.index}: the stored bytes are not canonical")
     if (event.kind.value, str(event.record_id), str(event.session_id)) != (
         row.kind,
         row.record_id,
@@ -183,7 +181,9 @@ def verify_rows(rows: Iterable[Row], head: Head | None) -> Verification:
             if count == 0:
                 log_id = _check_genesis(row)
             else:
-                _check_step(read_row(row), states)
+                event = read_row(row)
+                _check_canonical(row, event)
+                _check_step(event, states)
         except (LedgerCorrupt, TransitionRefused) as error:
             return Verification(count, prev.hex(), count, str(error))
         if head is not None and head.index == count and (head.log_id, head.digest) != (log_id, row.digest):
@@ -213,6 +213,11 @@ def _check_genesis(row: Row) -> UUID:
     if link(0, NO_ENTRY, row.body) != row.digest:
         raise LedgerCorrupt("entry 0: the digest does not cover the stored bytes")
     return genesis_log_id(row.body)
+
+
+def _check_canonical(row: Row, event: Event) -> None:
+    if event.canonical() != row.body:
+        raise LedgerCorrupt(f"entry {row.index}: the stored bytes are not canonical")
 
 
 def _check_step(event: Event, states: dict[UUID, State]) -> None:

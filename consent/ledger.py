@@ -6,8 +6,8 @@ import hashlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -123,10 +123,9 @@ class ConsentStore:
             raise DecisionIncomplete("a record is offered with every answer open: nothing is preselected")
 
         def make() -> Event:
-            if self._rows("record_id = ? OR session_id = ?", str(record.record_id), str(record.session_id)):
+            if self._rows("record_id = ?", str(record.record_id)):
                 raise AskedTwice(
-                    f"session {record.session_id} was asked before; a citizen is asked once. "
-                    "A new transaction is a new session."
+                    f"consent {record.record_id} was offered before; a new offer is a new record"
                 )
             event = self._event(EventKind.OFFERED, record, IndicatedBy.SYSTEM, "offer")
             return replace(event, record=record, notice=record.notice)
@@ -313,7 +312,7 @@ class ConsentStore:
             return frozenset(), 0
         nothing: tuple[frozenset[Purpose], int] = frozenset(), 0
         events = [item.event for item in self.events(record_id)]
-        record, state = _fold(record_id, events)
+        record, state = fold(record_id, events)
         if state not in PERMITTING:
             return nothing
         decided = next(event for event in events if event.state is State.GIVEN)
@@ -327,9 +326,9 @@ class ConsentStore:
         self, record_id: UUID, connection: sqlite3.Connection | None = None
     ) -> tuple[ConsentRecord, State]:
         if connection is None:
-            return _fold(record_id, [item.event for item in self.events(record_id)])
+            return fold(record_id, [item.event for item in self.events(record_id)])
         rows = self._rows("record_id = ?", str(record_id), connection=connection)
-        return _fold(record_id, [chain.read_row(row) for row in rows])
+        return fold(record_id, [chain.read_row(row) for row in rows])
 
     def _event(self, kind: EventKind, record: ConsentRecord, by: IndicatedBy, method: str) -> Event:
         return Event(
@@ -427,23 +426,39 @@ def verify_file(path: Path) -> Verification:
         LedgerUnavailable: There is no such file.
     """
     if not path.is_file():
-        raise LedgerUnavailable(f"there is no consent log at {path}: name the edge's data folder")
+        raise LedgerUnavailable(f"there is no consent log at {path}: name the edge's data folder with --data")
     try:
         head = Head.read(head_path(path))
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             cursor = connection.execute(f"SELECT {_COLUMNS} FROM events ORDER BY idx")  # noqa: S608 - fixed columns
             return chain.verify_rows((Row(*row) for row in cursor), head)
-        finally:
-            connection.close()
     except LedgerCorrupt as error:
         return Verification(0, "", 0, str(error))
     except sqlite3.DatabaseError as error:
         return Verification(0, "", 0, f"the file is damaged: {error}")
 
 
-def _fold(record_id: UUID, events: list[Event]) -> tuple[ConsentRecord, State]:
-    """Lay the events of one record over the record as it was offered."""
+def read_log(path: Path) -> tuple[LoggedEvent, ...]:
+    """Return all events of a log file without writing to it.
+
+    Raises:
+        LedgerUnavailable: There is no such file, or it cannot be read.
+        LedgerCorrupt: An entry is not the one that was written.
+    """
+    if not path.is_file():
+        raise LedgerUnavailable(f"there is no consent log at {path}: name the edge's data folder with --data")
+    with _typed(path), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        sql = f"SELECT {_COLUMNS} FROM events WHERE idx > 0 ORDER BY idx"  # noqa: S608 - fixed columns
+        rows = [Row(*row) for row in connection.execute(sql)]
+    return tuple(LoggedEvent(row.index, row.digest.hex(), chain.read_row(row)) for row in rows)
+
+
+def fold(record_id: UUID, events: Sequence[Event]) -> tuple[ConsentRecord, State]:
+    """Lay the events of one record over the record as it was offered.
+
+    Raises:
+        UnknownRecord: The events do not start with an offer.
+    """
     if not events or events[0].record is None:
         raise UnknownRecord(f"the log holds no consent {record_id}")
     record, state = events[0].record, State.OFFERED
@@ -501,7 +516,9 @@ def _typed(path: Path) -> Iterator[None]:
         yield
     except sqlite3.IntegrityError as error:
         if "session_id" in str(error):
-            raise AskedTwice("this session was asked before; a citizen is asked once") from error
+            raise AskedTwice(
+                "this session was asked before; a citizen is asked once. A new transaction is a new session."
+            ) from error
         raise LedgerCorrupt(f"the consent log {path} refused an entry: {error}") from error
     except sqlite3.OperationalError as error:
         raise LedgerUnavailable(_advice(path, str(error))) from error

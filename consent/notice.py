@@ -11,7 +11,7 @@ import html
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from importlib import resources
@@ -171,10 +171,14 @@ class NoticeShelf:
 
 def load_terms(*, controller: str | None = None, contact: str | None = None) -> Terms:
     """Return the terms of this release, with the agency's own name and contact."""
+    terms = _shipped_terms()
+    return replace(terms, controller=controller or terms.controller, contact=contact or terms.contact)
+
+
+@cache
+def _shipped_terms() -> Terms:
     text = resources.files("consent").joinpath("notices/terms-1.0.toml").read_text("utf-8")
-    document = tomllib.loads(text) | {"processor": None}
-    document |= {key: value for key, value in (("controller", controller), ("contact", contact)) if value}
-    return TypeAdapter(Terms).validate_python(document)
+    return TypeAdapter(Terms).validate_python(tomllib.loads(text) | {"processor": None})
 
 
 def _inline(text: str) -> str:

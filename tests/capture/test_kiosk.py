@@ -1,0 +1,234 @@
+"""The kiosk over real HTTP: who may post, what an answer is, what the officer sees."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from capture.desk import Desk, Phase
+from capture.errors import PortTaken
+from capture.kiosk import KioskNotLocal, KioskServer
+from consent.gate import Gate, Grant
+from consent.ledger import ConsentStore
+from consent.notice import NoticeShelf
+from consent.purpose import Purpose
+from consent.record import NoticeReference
+from consent.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BOTH = (Purpose.IMAGE, Purpose.VOICE)
+
+
+class Counter:
+    """One counter with its page, and what was captured at it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = ConsentStore(folder / "consent.sqlite")
+        self.grants: list[Grant] = []
+        self.desk = Desk("quay-1", self.store, Gate(self.store), start_capture=self.grants.append)
+        self.server = KioskServer({"quay-1": self.desk}, port=0)
+        self.server.start()
+        self.client = httpx.Client(
+            base_url=self.server.url, headers={"Origin": self.server.url}, follow_redirects=True, timeout=30
+        )
+
+    def post(self, path: str, data: dict[str, str], **headers: str) -> httpx.Response:
+        return self.client.post(path, data=data, headers=headers)
+
+    def answer(self, **answers: str) -> httpx.Response:
+        record = str(self.desk.view().record_id)
+        return self.post("/kiosk/quay-1/decision", {"record": record, "lang": "vi", **answers})
+
+    def close(self) -> None:
+        self.client.close()
+        self.server.stop()
+        self.store.close()
+
+
+@pytest.fixture
+def counter(tmp_path: Path) -> Iterator[Counter]:
+    counter = Counter(tmp_path)
+    yield counter
+    counter.close()
+
+
+def test_the_page_shows_the_very_bytes_whose_hash_is_in_the_record(counter: Counter) -> None:
+    record_id = counter.desk.offer()
+    for language in ("vi", "en"):
+        page = counter.client.get(f"/kiosk/quay-1?lang={language}").text
+        notice = NoticeShelf.load().current(language)
+        at = 0
+        for part in (notice.opening(), notice.choice(Purpose.IMAGE), notice.choice(Purpose.VOICE)):
+            at = page.index(part, at) + len(part)
+        assert page.count(f"<span>{notice.agree}</span>") == page.count(f"<span>{notice.refuse}</span>") == 2
+        shown: list[NoticeReference] = [
+            item.event.notice
+            for item in counter.store.events(record_id)
+            if item.event.notice is not None and item.event.notice.language == language
+        ]
+        assert notice.reference(BOTH) in shown
+
+
+def test_nothing_is_chosen_beforehand(counter: Counter) -> None:
+    counter.desk.offer()
+    page = counter.client.get("/kiosk/quay-1").text
+    assert page.count('type="radio"') == 4
+    assert "checked" not in page
+    assert "autofocus" not in page
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {},
+        {"image": "yes"},
+        {"image": "yes", "voice": ""},
+        {"image": "on", "voice": "on"},
+        {"image": "yes", "voice": "YES"},
+    ],
+)
+def test_an_incomplete_answer_gives_nothing_and_asks_again(counter: Counter, answers: dict[str, str]) -> None:
+    counter.desk.offer()
+    counter.client.get("/kiosk/quay-1")
+    response = counter.answer(**answers)
+    assert response.status_code == 422
+    assert 'role="alert"' in response.text
+    assert counter.desk.view().state is State.OFFERED
+    assert counter.grants == []
+
+
+def test_an_answer_to_a_question_nobody_saw_gives_nothing(counter: Counter) -> None:
+    counter.desk.offer()
+    counter.answer(image="yes", voice="yes")
+    assert counter.desk.view().state is State.OFFERED
+    assert counter.grants == []
+
+
+def test_a_second_tap_changes_nothing(counter: Counter) -> None:
+    counter.desk.offer()
+    counter.client.get("/kiosk/quay-1")
+    counter.answer(image="no", voice="no")
+    counter.answer(image="yes", voice="yes")
+    assert counter.desk.view().state is State.REFUSED
+    assert counter.grants == []
+
+
+def test_a_page_of_the_citizen_before_decides_nothing(counter: Counter) -> None:
+    old = counter.desk.offer()
+    counter.client.get("/kiosk/quay-1")
+    counter.desk.offer()
+    counter.client.get("/kiosk/quay-1")
+    counter.post("/kiosk/quay-1/decision", {"record": str(old), "image": "yes", "voice": "yes"})
+    assert counter.desk.view().state is State.OFFERED
+    assert counter.grants == []
+
+
+def test_withdrawal_by_the_button_ends_the_grant(counter: Counter) -> None:
+    record_id = counter.desk.offer()
+    counter.client.get("/kiosk/quay-1")
+    assert "withdrawal" in counter.answer(image="yes", voice="no").text
+    (grant,) = counter.grants
+    assert grant.purposes == {Purpose.IMAGE}
+    assert grant.live(Purpose.IMAGE)
+    page = counter.post("/kiosk/quay-1/withdrawal", {"record": str(record_id)}).text
+    assert "Đã rút lại đồng ý" in page
+    assert grant.ended()
+    assert counter.store.state(record_id) is State.WITHDRAWN
+
+
+def test_the_officer_sees_the_same_bytes_whatever_was_chosen(counter: Counter) -> None:
+    seen: list[tuple[bytes, ...]] = []
+    for answers in ({"image": "yes", "voice": "yes"}, {"image": "no", "voice": "no"}, None, "withdraw"):
+        views = [counter.post("/officer/quay-1/next", {})]
+        counter.client.get("/kiosk/quay-1")
+        if isinstance(answers, dict):
+            counter.answer(**answers)
+        elif answers == "withdraw":
+            counter.answer(image="yes", voice="yes")
+            record_id = str(counter.desk.view().record_id)
+            counter.post("/kiosk/quay-1/withdrawal", {"record": record_id})
+        views += [counter.client.get("/officer/quay-1"), counter.client.get("/officer/quay-1/state")]
+        views += [counter.post("/officer/quay-1/finish", {}), counter.client.get("/officer/quay-1/state")]
+        seen.append(tuple(b"%d %b" % (view.status_code, view.content) for view in views))
+    states = [counter.store.state(record) for record in counter.store.record_ids()]
+    assert states == [State.COMPLETED, State.REFUSED, State.DEFERRED, State.WITHDRAWN]
+    assert len(set(seen)) == 1
+    assert b'"service":"open"' in seen[0][2]
+    assert b'"service":"closed"' in seen[0][4]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "headers"),
+    [
+        ("/kiosk/quay-1", "GET", {"Host": "kiosk.example.com"}),
+        ("/officer/quay-1", "GET", {"Host": "192.0.2.7:8710"}),
+        ("/kiosk/quay-1", "GET", {"Host": ""}),
+        ("/officer/quay-1/next", "POST", {"Origin": "http://evil.example.com"}),
+        ("/officer/quay-1/next", "POST", {"Origin": "null"}),
+        ("/officer/quay-1/next", "POST", {"Origin": "http://127.0.0.1:1"}),
+    ],
+)
+def test_pages_of_others_are_refused(
+    counter: Counter, path: str, method: str, headers: dict[str, str]
+) -> None:
+    response = counter.client.request(method, path, headers=headers)
+    assert response.status_code == 403
+    assert "machine" in response.text
+    assert counter.store.record_ids() == ()
+
+
+def test_a_form_without_an_origin_is_refused(counter: Counter) -> None:
+    assert httpx.post(f"{counter.server.url}/officer/quay-1/next").status_code == 403
+    assert counter.store.record_ids() == ()
+
+
+def test_every_answer_forbids_what_comes_from_elsewhere(counter: Counter) -> None:
+    for path in ("/kiosk/quay-1", "/officer/quay-1", "/static/kiosk.css", "/nothing"):
+        headers = counter.client.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'self';")
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"].endswith("no-store")
+
+
+def test_unknown_counter_and_broken_record_say_so(counter: Counter) -> None:
+    response = counter.client.get("/kiosk/quay-9")
+    assert response.status_code == 404
+    assert "quay-1" in response.text
+    response = counter.post("/kiosk/quay-1/withdrawal", {"record": "no id"})
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "kiosk.example.com", ""])  # noqa: S104 - refused
+def test_only_loopback_is_served(tmp_path: Path, host: str) -> None:
+    with pytest.raises(KioskNotLocal, match=r"edge\.toml"):
+        KioskServer({}, host=host)
+
+
+def test_a_taken_port_names_port_and_key() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken, match=rf"{port}.*\[kiosk\] in edge\.toml"):
+            KioskServer({}, port=port)
+
+
+def test_the_service_goes_on_when_the_log_cannot_be_written(counter: Counter) -> None:
+    counter.store._writer.execute("PRAGMA max_page_count = 1")
+    counter.store._writer.execute("PRAGMA query_only = ON")
+    before = counter.client.get("/officer/quay-1/state").json()
+    after = counter.post("/officer/quay-1/next", {})
+    assert after.status_code == 200
+    assert (before["service"], counter.client.get("/officer/quay-1/state").json()["service"]) == (
+        "closed",
+        "open",
+    )
+    view = counter.desk.view()
+    assert (view.phase, view.capture_on, view.record_id) == (Phase.SERVING, False, None)
+    assert counter.client.get("/kiosk/quay-1").status_code == 200
