@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
 from api.database import Database
 from api.postgres import EmbeddedPostgres
-
 from tests.api.senders import Edge, enrolled_edge
 
 _NUMBERS = itertools.count()

@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from api.database import Database
-from api.enrolment import enrol, make_token
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from api.database import Database
+from api.enrolment import enrol, make_token
 from inference.signal import Factor
 
 
@@ -44,7 +45,11 @@ def enrolled_edge(database: Database, counters: Sequence[str], *, area: str = "a
 
 
 def signal(
-    rng: random.Random, counter: str = "counter-1", *, start: datetime | None = None, score: float | None = 0.7
+    rng: random.Random,
+    counter: str = "counter-1",
+    *,
+    start: datetime | None = None,
+    score: float | None = 0.7,
 ) -> dict[str, Any]:
     """Return the JSON of one plausible signal; score None abstains."""
     begin = start or datetime.now(UTC) - timedelta(hours=1)
@@ -52,7 +57,12 @@ def signal(
     overall: dict[str, Any] = withheld
     change: dict[str, Any] = {"delta": None, "low": None, "high": None, "abstained": "no_evidence"}
     if score is not None:
-        overall = {"score": score, "low": max(0.0, score - 0.1), "high": min(1.0, score + 0.1), "abstained": None}
+        overall = {
+            "score": score,
+            "low": max(0.0, score - 0.1),
+            "high": min(1.0, score + 0.1),
+            "abstained": None,
+        }
         delta = round(rng.uniform(-0.5, 0.5), 3)
         change = {"delta": delta, "low": delta - 0.2, "high": delta + 0.2, "abstained": None}
     factors = [

@@ -13,15 +13,15 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from api.database import Database
 from api.enrolment import revoke_edge
 from api.errors import DatabaseUnavailable, Refused
 from api.ingest import Ingest, Quarantined, parse_batch
 from api.schema import ROLLUP_SUMS, SIGNAL_COLUMNS
 from api.settings import IngestSettings
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from tests.api.senders import Edge, enrolled_edge, signal
 
 
@@ -47,7 +47,9 @@ def rollup_faults(database: Database) -> list[Any]:
                 f"FROM signals JOIN counters ON code = counter GROUP BY 1, 2"
             )
             kept = f"SELECT {key}, day, {', '.join(f'{n}::numeric' for n in ROLLUP_SUMS)} FROM {table}"
-            faults += connection.execute(f"({again} EXCEPT {kept}) UNION ALL ({kept} EXCEPT {again})").fetchall()
+            faults += connection.execute(
+                f"({again} EXCEPT {kept}) UNION ALL ({kept} EXCEPT {again})"
+            ).fetchall()
     assert names
     return faults
 
@@ -197,7 +199,11 @@ def test_a_signature_of_another_body_edge_or_a_revoked_edge_is_refused(
         (json.dumps({"edge": str(uuid4()), "first_seq": 1, "entries": [{"seq": 2}]}).encode(), 422),
         (
             json.dumps(
-                {"edge": str(uuid4()), "first_seq": 1, "entries": [{"seq": 2, "kind": "signal", "payload": {}}]}
+                {
+                    "edge": str(uuid4()),
+                    "first_seq": 1,
+                    "entries": [{"seq": 2, "kind": "signal", "payload": {}}],
+                }
             ).encode(),
             422,
         ),
@@ -234,7 +240,9 @@ def test_a_full_disk_acknowledges_nothing(ingest: Ingest, edge: Edge, database: 
 
 @given(data=st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_splits_replays_and_reorderings_give_exact_rollups(database: Database, data: st.DataObject) -> None:
+def test_any_splits_replays_and_reorderings_give_exact_rollups(
+    database: Database, data: st.DataObject
+) -> None:
     seed = data.draw(st.integers(0, 2**32), label="seed")
     rng = random.Random(seed)
     edge = enrolled_edge(database, ["counter-1", "counter-2"])
@@ -282,7 +290,9 @@ def test_concurrent_senders_of_two_edges_give_exact_rollups(database: Database) 
                 size = local.randint(1, 30)
                 start = max(1, done + 1 - local.randint(0, 10))
                 try:
-                    done = send(ingest, edges[index], start, streams[index][start - 1 : start - 1 + size]).high_water
+                    done = send(
+                        ingest, edges[index], start, streams[index][start - 1 : start - 1 + size]
+                    ).high_water
                 except Refused as refused:
                     done = int(str(refused.extra["high_water"]))
         except BaseException as error:  # noqa: BLE001 - a thread's failure must reach the test
@@ -308,7 +318,9 @@ def test_rows_and_columns_agree_with_the_table(database: Database) -> None:
     assert set(ROLLUP_SUMS) | {"counter", "day", "last_received"} == {column.name for column in rollup}
 
 
-def test_partitions_of_other_months_are_made_on_demand(ingest: Ingest, edge: Edge, database: Database) -> None:
+def test_partitions_of_other_months_are_made_on_demand(
+    ingest: Ingest, edge: Edge, database: Database
+) -> None:
     start = datetime.now(UTC) - timedelta(days=200)
     send(ingest, edge, 1, [signal(random.Random(12), start=start)])
     with database.transaction() as connection:
