@@ -222,9 +222,10 @@ class _ReconnectingDevice:
         if self._lost_at_s is None or ran_s >= self._policy.stable_s:
             self._lost_at_s = now_s
         self._running_since_s = None
-        self._reason = str(error)
+        # The first reason says what happened; those after it only that it goes on.
+        self._reason = self._reason or str(error)
         self._source.note_waiting(waiting=True)
-        _log.warning("The source is lost.", source=self._source.address, reason=self._reason)
+        _log.warning("The source is lost.", source=self._source.address, reason=str(error))
         budget_s = self._policy.budget_s
         if budget_s is not None and now_s - self._lost_at_s > budget_s:
             raise type(error)(

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from capture.clock import CaptureClock
 from capture.container import Opening, UnitReader, open_container
-from capture.errors import BrokenMedia, CaptureError, MediaFileMissing, SourceRefused, SourceUnavailable
+from capture.errors import (
+    BrokenMedia,
+    CaptureError,
+    MediaFileMissing,
+    SourceLost,
+    SourceRefused,
+    SourceUnavailable,
+)
 from capture.source import (
     SENSED,
     EmptyDevice,
@@ -173,9 +180,14 @@ class PulledDevice:
                     self._check_whole()
                     return None
             except CaptureError as error:
+                broken = BrokenMedia(
+                    f"{self._opening.shown} is damaged after {self._reached_s:.1f} s. "
+                    f"Copy or record it again. ({error})"
+                )
+                worded = broken if isinstance(error, SourceLost) else error
                 self._tally.state = SourceState.FAILED
-                self._tally.last_error = str(error)
-                raise
+                self._tally.last_error = str(worded)
+                raise worded from None
             self._given += 1
             self._reached_s = max(self._reached_s, (unit.captured_ns - self._started_ns) / 1e9)
             if self._paced:

@@ -50,6 +50,7 @@ class PlayoutServer(RtspServer):  # type: ignore[misc] # its base ships no types
         self.plays: list[tuple[str, ...]] = []
         self._files = files
         self._sessions: set[PlayoutSession] = set()
+        self._lines: set[asyncio.StreamWriter] = set()
 
     async def listen(self, listener: socket.socket) -> None:
         """Accept clients on a listening socket."""
@@ -58,6 +59,7 @@ class PlayoutServer(RtspServer):  # type: ignore[misc] # its base ships no types
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = PlayoutSession(self, TCPSocket(reader, writer))
         self._sessions.add(session)
+        self._lines.add(writer)
         try:
             await session.run()
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -65,20 +67,27 @@ class PlayoutServer(RtspServer):  # type: ignore[misc] # its base ships no types
         finally:
             self._sessions.discard(session)
             writer.close()
+            with suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
+            self._lines.discard(writer)
 
     async def end(self, *, abort: bool) -> None:
         """Stop listening and end all sessions."""
         if self._server is not None:
             self._server.close()
-        for session in tuple(self._sessions):
-            if abort:
-                session.sock.writer.transport.abort()
-            else:
+        # Connections that were just accepted need a few rounds of the loop to be known here.
+        await _rounds()
+        if not abort:
+            for session in tuple(self._sessions):
                 await session.close()
+        for line in tuple(self._lines):
+            line.transport.abort()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        # Aborted transports let their sockets go in the next rounds.
+        await _rounds()
 
     def resolve_request_path(self, uri: str) -> Path:
         """Find the file of an address; the package answers 404 where there is none."""
@@ -246,3 +255,8 @@ class PlayoutSession(RtspServerSession):  # type: ignore[misc] # its base ships 
         )
         with suppress(ConnectionError):
             await self._send_interleaved_frame(state.rtcp_channel, report)
+
+
+async def _rounds(number: int = 5) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)

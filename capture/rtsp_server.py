@@ -120,6 +120,7 @@ class RtspMediaServer:
             loop.run_until_complete(server.listen(listener))
             started.set()
             loop.run_forever()
+            loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
 
