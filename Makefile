@@ -32,7 +32,7 @@ types: dev-environment ## Check types, strictly
 bench: run-environment ## Measure stages, real-time factor and ingest; writes a dated record
 	@$(BIN)/hailong bench
 
-lock: dev-environment ## Compile requirements/*.in and pyproject.toml to pinned hashes (needs the network)
+lock: ## Compile requirements/*.in and pyproject.toml to pinned hashes (needs the network)
 	@$(PYTHON) -m setup.lock
 
 clean: ## Remove everything that make built

@@ -39,7 +39,15 @@ def compile_all(*, upgrade: bool) -> None:
     if installer is None:
         message = "compiling needs uv; unset HAILONG_NO_UV, or run this on a machine that uv supports"
         raise SetupError(message)
-    options = ["--generate-hashes", "--no-header", "--python-version", "3.11", "--quiet"]
+    options = [
+        "--generate-hashes",
+        "--no-header",
+        "--python-version",
+        "3.11",
+        "--quiet",
+        "--python",
+        sys.executable,
+    ]
     if upgrade:
         options.append("--upgrade")
     for name, sources in _FILES.items():

@@ -69,8 +69,9 @@ def ensure(names: Iterable[str], npm: Callable[[], list[str]]) -> None:
         raise SetupError(message)
     for pin in pins:
         if not is_current(pin.folder / ".sha256", pin.sha256):
+            command = npm()
             with step(f"{pin.name} {pin.version} (npm)"):
-                _fetch(pin, npm())
+                _fetch(pin, command)
 
 
 def _fetch(pin: Pin, npm: list[str]) -> None:

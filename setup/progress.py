@@ -31,8 +31,10 @@ def step(title: str) -> Iterator[None]:
     finished = threading.Event()
 
     def tick() -> None:
-        while not finished.wait(_TICK_S):
-            say(f"     … {title}: {time.monotonic() - started_s:.0f} s")
+        running_s = 0.0
+        while not finished.wait(max(_TICK_S, running_s / 4)):  # a long step need not fill the screen
+            running_s = time.monotonic() - started_s
+            say(f"     … {title}: {running_s:.0f} s")
 
     ticker = threading.Thread(target=tick, name="progress", daemon=True)
     say(f"==> {title}")

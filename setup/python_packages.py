@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _STATES: Final = ("run", "dev")
 _ALWAYS: Final = (REQUIREMENTS / "weights.txt", REQUIREMENTS / "build.txt")
+_PLACE: Final = (sys.version, str(ROOT))
+"""What a virtual environment is tied to: its programs name the folder that they were made in."""
+
 _UV: Final = TOOLS / "bin" / "uv"
 _NODE: Final = TOOLS / "node"
 _RECORDINGS: Final = REQUIREMENTS / "recordings.txt"
@@ -84,7 +87,7 @@ def ensure_venv(state: str) -> None:
         SetupError: an installer failed; what it said is in the message.
     """
     stamp = VENV / ".requirements"
-    values = {name: fingerprint([REQUIREMENTS / f"{name}.txt", *_ALWAYS], sys.version) for name in _STATES}
+    values = {name: fingerprint([REQUIREMENTS / f"{name}.txt", *_ALWAYS], *_PLACE) for name in _STATES}
     sufficient = _STATES[_STATES.index(state) :]
     if not any(is_current(stamp, values[name]) for name in sufficient):
         had_dev = (VENV / ".dev").exists()
@@ -98,7 +101,7 @@ def _install(state: str) -> None:
     lines = (line for file in files for line in file.read_text("utf-8").splitlines())
     pinned = len({line.partition("==")[0] for line in lines if "==" in line})
     installer = uv()
-    if not VENV_PYTHON.exists() or not is_current(VENV / ".python", sys.version):
+    if not VENV_PYTHON.exists() or not is_current(VENV / ".python", fingerprint([], *_PLACE)):
         with step("an empty virtual environment"):
             make = (
                 [*installer, "venv", "--python", sys.executable]
@@ -106,7 +109,7 @@ def _install(state: str) -> None:
                 else [sys.executable, "-m", "venv"]
             )
             call([*make, "--clear", str(VENV)], environment=environment())
-        write_stamp(VENV / ".python", sys.version)
+        write_stamp(VENV / ".python", fingerprint([], *_PLACE))
     with step(f"{pinned} pinned packages, checked by hash ({'uv' if installer else 'pip'})"):
         if installer:
             names = [str(file) for file in files]
@@ -128,7 +131,17 @@ def _pip_into_venv(files: list[Path]) -> None:
     if not has_pip:  # made by uv, which needs none
         call([str(VENV_PYTHON), "-m", "ensurepip"], environment=environment())
     call(
-        [str(VENV_PYTHON), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", *wanted],
+        [
+            str(VENV_PYTHON),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-compile",
+            "--no-deps",
+            "--require-hashes",
+            *wanted,
+        ],
         environment=environment(),
     )
 
