@@ -76,8 +76,8 @@ class AnonymizerConfig:
             raise SettingError("grow, grow_per_s and hold_s cannot be negative: masks only grow.")
         if not self.late_s * self.detect_hz >= 1.0:
             raise SettingError(
-                f"With detect_hz {self.detect_hz} a detection is older than late_s ({self.late_s} s) before the "
-                "next is due, and every picture would be covered. Raise one of them."
+                f"With detect_hz {self.detect_hz} a detection is older than late_s ({self.late_s} s) before "
+                "the next is due, and every picture would be covered. Raise one of them."
             )
 
 
@@ -141,7 +141,7 @@ class Anonymizer:
     def _detect(self, image: NDArray[np.uint8], now_ns: int) -> None:
         try:
             boxes = self._detector.detect(image)
-        except Exception:  # whatever a detector fails with, the picture is covered
+        except Exception:  # noqa: BLE001 - whatever a detector fails with, the picture is covered
             if not self._failed:
                 _log.exception("anonymizer_detector_failed")
             self._failed = True

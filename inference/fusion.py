@@ -43,6 +43,7 @@ class FusionConfig:
     Attributes:
         prior: Pseudo-counts of the prior on either side.
         neutral_weight: Weight of an utterance without opinion beside one with.
+        neutral_face_weight: The same of a face without direction.
         tone_weight: What the strongest arousal adds to the weight of an utterance.
         speech_ceiling: Pseudo-counts that no amount of speech exceeds.
         face_ceiling: Pseudo-counts that no length of face exceeds.
@@ -59,6 +60,7 @@ class FusionConfig:
 
     prior: float = 1.0
     neutral_weight: float = 0.25
+    neutral_face_weight: float = 0.5
     tone_weight: float = 0.5
     speech_ceiling: float = 12.0
     face_ceiling: float = 3.0
@@ -203,10 +205,9 @@ def _seen(moments: Sequence[FaceMoment], config: FusionConfig) -> _Counts:
     direction = _trimmed_mean(opinions)
     weight = config.face_ceiling * len(looks) / (len(looks) + config.face_half_looks)
     weight *= fmean(look.confidence for look in looks)
-    # What has no direction is neutral, at the weight of an utterance without opinion.
     return _Counts(
         weight * max(0.0, direction),
-        weight * config.neutral_weight * (1.0 - abs(direction)),
+        weight * config.neutral_face_weight * (1.0 - abs(direction)),
         weight * max(0.0, -direction),
     )
 
@@ -298,9 +299,9 @@ def _change(
 def _face_step(moments: Sequence[FaceMoment], config: FusionConfig) -> _Step | None:
     """Compare the last third of the face with the first; at least two looks in each."""
     looks = _looks(moments, config)
-    third = len(looks) // 3
-    if third < 2:  # noqa: PLR2004 - a single look has no spread
+    if len(looks) < 4:  # noqa: PLR2004 - two looks on either side: a single one has no spread
         return None
+    third = max(2, len(looks) // 3)
     start = [look.valence / 2 for look in looks[:third]]
     end = [look.valence / 2 for look in looks[-third:]]
     return _Step(median(end) - median(start), _FACE_DOUBT + _mean_variance(start) + _mean_variance(end))
