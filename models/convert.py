@@ -138,7 +138,9 @@ def drawn_picture(kind: str, variant: int) -> NDArray[np.uint8]:
     return picture
 
 
-def _drawn_face(mouth: int, x: NDArray[Any], y: NDArray[Any], c: NDArray[Any]) -> NDArray[Any]:
+def _drawn_face(
+    mouth: int, x: NDArray[np.int64], y: NDArray[np.int64], c: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Draw a disc with two eyes and a mouth that is flat (0), drooping (1) or smiling (2)."""
 
     def disc(centre_x: int, centre_y: int, radius: int) -> NDArray[np.bool_]:

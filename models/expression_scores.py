@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -146,21 +147,20 @@ def _arrays(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.generic], NDArray
     if not path.is_file():
         raise InputError(f"There is no face pack at {path}: check the path.")
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as stream:
+            content = np.load(stream, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                raise InputError(f"{path} is a single array: a face pack is an NPZ file with three.")
             missing = [key for key in ("images", "labels", "person") if key not in content.files]
             if missing:
                 raise InputError(
                     f"{path} has no '{missing[0]}': a face pack needs the arrays images, labels and person."
                 )
             return content["images"], content["labels"], content["person"]
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not an NPZ file that can be read: {error}.") from error
-    except AttributeError as error:  # a bare .npy array has no members
-        raise InputError(f"{path} is a single array: a face pack is an NPZ file with three.") from error
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not an NPZ file of plain arrays: {error}.") from error
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} is not an NPZ file of plain arrays that can be read: {error}.") from error
 
 
 def _words(path: Path, labels: NDArray[np.generic]) -> list[str]:

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from models.calibration import read_calibration, shipped_calibration, softmax
+from models.errors import CalibrationError
+from models.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LABELS = ("sad", "calm", "glad")
+SHA256 = "a" * 64
+FILE = f"""
+version = "c9"
+network = "toy"
+network_sha256 = "{SHA256}"
+labels = ["sad", "calm", "glad"]
+floor = -2.0
+coefficients = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+intercepts = [0.0, 0.0, 0.0]
+fitted_on = "drawn numbers"
+method = "by hand"
+"""
+
+
+def written(folder: Path, text: str = FILE) -> Path:
+    path = folder / "toy.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_identity_head_gives_the_networks_probabilities_back(tmp_path: Path) -> None:
+    head = read_calibration(written(tmp_path), network_sha256=SHA256, labels=LABELS, version="c9")
+    shares = np.array([[0.2, 0.3, 0.5], [0.6, 0.2, 0.2]])
+    assert head.apply(np.log(shares)) == pytest.approx(shares)
+
+
+def test_below_the_floor_nothing_changes(tmp_path: Path) -> None:
+    head = read_calibration(written(tmp_path), network_sha256=SHA256, labels=LABELS)
+    near, far = head.apply(np.array([[-2.0, -0.1, -2.0]])), head.apply(np.array([[-40.0, -0.1, -9.0]]))
+    assert near == pytest.approx(far)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("floor = -2.0", "floor = 1.0", "floor"),
+        ("floor = -2.0", "floor = -2.0\nceiling = 1", "ceiling"),
+        ("[0.0, 0.0, 1.0]]", "[0.0, 0.0]]", "columns"),
+        ("[0.0, 0.0, 1.0]]", "[0.0, 0.0, nan]]", "coefficients"),
+        (", [0.0, 0.0, 1.0]]", "]", "coefficients"),
+        ('"glad"]', '"happy"]', "columns"),
+        ('version = "c9"', 'version = "c8"', "c9"),
+        (SHA256, "b" * 64, "b" * 64),
+        ('version = "c9"', "version = ", "cannot be read"),
+    ],
+)
+def test_a_calibration_of_something_else_is_refused(tmp_path: Path, old: str, new: str, named: str) -> None:
+    path = written(tmp_path, FILE.replace(old, new, 1))
+    assert path.read_text(encoding="utf-8") != FILE
+    with pytest.raises(CalibrationError) as caught:
+        read_calibration(path, network_sha256=SHA256, labels=LABELS, version="c9")
+    assert named in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_every_calibration_that_a_card_names_belongs_to_its_network() -> None:
+    cards = [card for card in Registry([]).cards() if card.calibration is not None]
+    assert cards
+    for card in cards:
+        assert card.calibration is not None
+        head = read_calibration(
+            shipped_calibration(card.calibration.file),
+            network_sha256=card.file.sha256,
+            labels=card.labels,
+            version=card.calibration.version,
+        )
+        assert head.coefficients.shape == (3, len(card.labels))
+
+
+def test_softmax_survives_large_scores() -> None:
+    assert softmax(np.array([[1000.0, 1000.0], [-1000.0, 0.0]])) == pytest.approx(
+        np.array([[0.5, 0.5], [0, 1]])
+    )

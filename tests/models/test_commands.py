@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from models.commands import models
+from models.registry import MODELS_DIR_VARIABLE
+from tests.models.test_bundles import zipped
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+YUNET = "face_detection_yunet_2026may.onnx"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private_home: Path) -> Path:
+    folder = tmp_path / "store"
+    monkeypatch.setenv(MODELS_DIR_VARIABLE, str(folder))
+    return folder
+
+
+def call(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(models, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def states(text: str) -> dict[str, Any]:
+    return {f"{row['name']}@{row['version']}": row["state"] for row in json.loads(text)["models"]}
+
+
+def test_import_verify_export_and_import_again(store: Path, shared: Path, tmp_path: Path) -> None:
+    code, out, _ = call("list", "--json")
+    assert code == 0
+    assert states(out)["yunet@2026may"] == "missing"
+    bundle = zipped(tmp_path / "b.zip", ("../x.onnx", (shared / "models" / YUNET).read_bytes()))
+    code, out, _ = call("import", str(bundle), "--json")
+    assert (code, json.loads(out)["imported"][0]["path"]) == (0, str(store / YUNET))
+    code, out, _ = call("verify", "--json")
+    assert (code, states(out)["yunet@2026may"]) == (0, "verified")
+    code, out, _ = call("export", str(tmp_path / "again.zip"), "yunet", "--json")
+    assert (code, json.loads(out)["models"]) == (0, ["yunet@2026may"])
+    (store / YUNET).unlink()
+    assert call("import", str(tmp_path / "again.zip"))[0] == 0
+    assert (store / YUNET).is_file()
+
+
+def test_a_tampered_file_fails_the_check_and_is_named(store: Path) -> None:
+    store.mkdir()
+    (store / "centerface.onnx").write_bytes(b"tampered")
+    code, out, err = call("verify", "--json")
+    assert code == 1
+    assert states(out)["centerface@1.5.0"] == "wrong-hash"
+    assert str(store / "centerface.onnx") in err
+
+
+def test_prepare_installs_what_the_card_pins(store: Path, npm: Path) -> None:
+    code, out, _ = call("prepare", "--npm", str(npm), "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["pictures"], report["largest_log_difference"] < 1e-3) == (7, True)
+    code, out, _ = call("list", "--task", "expression", "--json")
+    assert states(out) == {"face-api-expression@1.7.15": "verified"}
+    assert json.loads(out)["models"][0]["path"] == report["path"]
+
+
+def test_prepare_refuses_a_harmed_package(store: Path, npm: Path, tmp_path: Path) -> None:
+    shutil.copytree(npm / "face-api" / "model", tmp_path / "face-api" / "model")
+    shard = tmp_path / "face-api" / "model" / "face_expression_model.bin"
+    content = bytearray(shard.read_bytes())
+    content[5000] ^= 0x80
+    shard.write_bytes(content)
+    code, _, err = call("prepare", "--npm", str(tmp_path))
+    assert code == 1
+    assert "not installed" in err
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    "command", [("import", "absent.zip"), ("export", "out.zip", "nobody"), ("prepare", "--npm", "absent")]
+)
+def test_what_cannot_be_done_ends_with_a_message(
+    store: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    arguments = [
+        word if word in {"import", "export", "prepare", "--npm", "nobody"} else str(tmp_path / word)
+        for word in command
+    ]
+    code, out, err = call(*arguments)
+    assert (code, out) == (1, "")
+    assert len(err.strip()) > 30
+    assert "Traceback" not in err
