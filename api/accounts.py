@@ -87,7 +87,7 @@ class Accounts:
             if connection.execute("SELECT 1 FROM users WHERE role = 'administrator' LIMIT 1").fetchone():
                 return None
             password = _one_time_password()
-            self._insert(connection, FIRST_ADMINISTRATOR, Role.ADMINISTRATOR, password, (), ())
+            self._insert(connection, FIRST_ADMINISTRATOR, Role.ADMINISTRATOR, password, areas=(), counters=())
             record_act(connection, "system", "account-created", FIRST_ADMINISTRATOR)
         return password
 
@@ -105,7 +105,7 @@ class Accounts:
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users WHERE name = %s", (name,)).fetchone():
                 raise AccountError("this name is taken: choose another")
-            self._insert(connection, name, role, password, areas, counters)
+            self._insert(connection, name, role, password, areas=areas, counters=counters)
             record_act(connection, actor, "account-created", name)
         return password
 
@@ -245,6 +245,7 @@ class Accounts:
         name: str,
         role: Role,
         password: str,
+        *,
         areas: Sequence[str],
         counters: Sequence[str],
     ) -> None:
@@ -286,7 +287,12 @@ class Accounts:
 def _account(row: tuple[object, ...]) -> Account:
     name, role, must_change, areas, counters, disabled = row
     return Account(
-        str(name), Role(str(role)), bool(must_change), _texts(areas), _texts(counters), disabled=bool(disabled)
+        str(name),
+        Role(str(role)),
+        bool(must_change),
+        _texts(areas),
+        _texts(counters),
+        disabled=bool(disabled),
     )
 
 

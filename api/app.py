@@ -38,7 +38,9 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     if database is None:
         dsn = settings.database.dsn
         database = Database(
-            dsn.get_secret_value() if dsn else "", pool_size=settings.database.pool_size, wait_s=settings.database.wait_s
+            dsn.get_secret_value() if dsn else "",
+            pool_size=settings.database.pool_size,
+            wait_s=settings.database.wait_s,
         )
     store = database
 

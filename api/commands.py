@@ -25,14 +25,17 @@ from api.settings import Settings, load_settings
 central = typer.Typer(
     name="central", help="Run the central service.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-admin = typer.Typer(name="admin", help="Administer accounts.", no_args_is_help=True, pretty_exceptions_enable=False)
+admin = typer.Typer(
+    name="admin", help="Administer accounts.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 central.add_typer(admin)
 
 WRONG_SETTINGS: Final = 2
 FAILED: Final = 1
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("-c", "--config", help="TOML file; without it: central.toml here, else the defaults.")
+    Path | None,
+    typer.Option("-c", "--config", help="TOML file; without it: central.toml here, else the defaults."),
 ]
 _TEMPLATE: Final = """\
 # Settings of the central service. Every key may be left out; unknown keys are refused.

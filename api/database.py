@@ -20,7 +20,9 @@ from api.schema import create_partition, months_of, next_month
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK: Final = 0x6D_69_67_72
-_TIMEOUTS: Final = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+_TIMEOUTS: Final = (
+    "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+)
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -76,7 +78,9 @@ class Database:
             with self._pool.connection() as connection:
                 yield connection
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            detail = "no room on its disk" if isinstance(error, psycopg.errors.DiskFull) else type(error).__name__
+            detail = (
+                "no room on its disk" if isinstance(error, psycopg.errors.DiskFull) else type(error).__name__
+            )
             raise DatabaseUnavailable(f"the database cannot answer ({detail}): try again later") from error
 
     def migrate(self) -> None:
@@ -84,7 +88,9 @@ class Database:
         with psycopg.connect(self._dsn, autocommit=True) as guard:
             guard.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
             engine = sqlalchemy.create_engine(
-                "postgresql+psycopg://", creator=lambda: psycopg.connect(self._dsn), poolclass=sqlalchemy.NullPool
+                "postgresql+psycopg://",
+                creator=lambda: psycopg.connect(self._dsn),
+                poolclass=sqlalchemy.NullPool,
             )
             try:
                 with engine.connect() as connection:

@@ -48,7 +48,13 @@ class EdgeState:
 
 
 def make_token(
-    database: Database, counters: Sequence[str], *, actor: str, hours: float = 24.0, unit: str = "", area: str = ""
+    database: Database,
+    counters: Sequence[str],
+    *,
+    actor: str,
+    hours: float = 24.0,
+    unit: str = "",
+    area: str = "",
 ) -> str:
     """Make a one-time enrolment token for counters, creating counters that are new.
 
@@ -68,12 +74,15 @@ def make_token(
         raise EnrolmentError("name at least one counter: --counter CODE")
     for code in codes:
         if not _CODE.fullmatch(code):
-            raise EnrolmentError(f"'{code[:80]}' is no counter code: use lower-case letters, digits, '.', '_' and '-'")
+            raise EnrolmentError(
+                f"'{code[:80]}' is no counter code: use lower-case letters, digits, '.', '_' and '-'"
+            )
     token = secrets.token_urlsafe(32)
     with database.transaction() as connection:
         for code in codes:
             connection.execute(
-                "INSERT INTO counters (code, unit, area) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (code, unit, area)
+                "INSERT INTO counters (code, unit, area) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                (code, unit, area),
             )
         connection.execute(
             "INSERT INTO enrolment_tokens (token_hash, counters, created_by, expires_at) "
@@ -97,11 +106,15 @@ def enrol(database: Database, token: str, public_key: str, name: str) -> Enrolme
         Ed25519PublicKey.from_public_bytes(key)
     except (binascii.Error, ValueError):
         raise Refused(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "bad-key", "public_key is the base64 of 32 bytes of an Ed25519 key"
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "bad-key",
+            "public_key is the base64 of 32 bytes of an Ed25519 key",
         ) from None
     if not _CODE.fullmatch(name):
         raise Refused(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "bad-name", "name is a code: lower-case letters, digits, '.', '_' and '-'"
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "bad-name",
+            "name is a code: lower-case letters, digits, '.', '_' and '-'",
         )
     edge = UUID(bytes=uuid7().bytes)
     with database.transaction() as connection:
@@ -126,7 +139,9 @@ def enrol(database: Database, token: str, public_key: str, name: str) -> Enrolme
                 HTTPStatus.CONFLICT, "key-known", "this key was enrolled before: make a new key on the edge"
             ) from None
         connection.execute("UPDATE counters SET edge_id = %s WHERE code = ANY(%s)", (edge, list(counters)))
-        connection.execute("UPDATE enrolment_tokens SET edge_id = %s WHERE token_hash = %s", (edge, _hash(token)))
+        connection.execute(
+            "UPDATE enrolment_tokens SET edge_id = %s WHERE token_hash = %s", (edge, _hash(token))
+        )
         record_act(connection, f"edge:{edge}", "enrolled", ",".join(counters))
     return Enrolment(edge, counters)
 

@@ -115,7 +115,9 @@ def parse_batch(body: bytes, *, max_entries: int) -> Batch:
         _bad_envelope("first_seq is a whole number from 1")
     if not isinstance(entries, list) or not 1 <= len(entries) <= max_entries:
         _bad_envelope(f"entries is a list of 1 to {max_entries} entries: send smaller batches")
-    return Batch(edge_id, first_seq, tuple(_entry(item, first_seq + index) for index, item in enumerate(entries)))
+    return Batch(
+        edge_id, first_seq, tuple(_entry(item, first_seq + index) for index, item in enumerate(entries))
+    )
 
 
 def _entry(item: object, seq: int) -> Entry:
@@ -208,7 +210,9 @@ class Ingest:
             if signal is None or reason:
                 result.aside.append((entry, reason))
             else:
-                result.rows.append(signal_row(signal, edge_id=batch.edge, seq=entry.seq, payload=entry.canonical))
+                result.rows.append(
+                    signal_row(signal, edge_id=batch.edge, seq=entry.seq, payload=entry.canonical)
+                )
                 result.starts.append(signal.window_start)
         return result
 
@@ -269,14 +273,21 @@ def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receip
     for entry, reason in aside:
         connection.execute(
             "INSERT INTO quarantine (edge_id, seq, kind, reason, payload) VALUES (%s, %s, %s, %s, %s)",
-            (batch.edge, entry.seq, entry.kind.encode("ascii", "backslashreplace").decode().replace("\0", ""), reason,
-             entry.canonical.encode()),
+            (
+                batch.edge,
+                entry.seq,
+                entry.kind.encode("ascii", "backslashreplace").decode().replace("\0", ""),
+                reason,
+                entry.canonical.encode(),
+            ),
         )
     high_water = fresh[-1].seq
     connection.execute(
         "UPDATE edges SET high_water = %s, last_received = now() WHERE id = %s", (high_water, batch.edge)
     )
-    set_aside = tuple(Quarantined(entry.seq, reason) for entry, reason in sorted(aside, key=lambda item: item[0].seq))
+    set_aside = tuple(
+        Quarantined(entry.seq, reason) for entry, reason in sorted(aside, key=lambda item: item[0].seq)
+    )
     return Receipt(high_water, set_aside, len(inserted), len(repeated))
 
 

@@ -50,6 +50,11 @@ def month_text(first: date, language: str) -> str:
     return format_date(first, "'tháng' M 'năm' y" if language == "vi" else "MMMM y", locale=language)
 
 
+def decimal_text(plain: str, language: str) -> str:
+    """Return a figure with the decimal mark of the language."""
+    return plain.replace(".", ",") if language == "vi" else plain
+
+
 def moment_text(moment: datetime | None, language: str) -> str:
     """Return a moment as Vietnamese wall-clock time; a dash for none."""
     if moment is None:

@@ -22,7 +22,10 @@ class Metrics:
         self.signals = Counter("hailong_signals_committed", "Signals committed.", registry=self._registry)
         self.repeated = Counter("hailong_entries_repeated", "Entries sent again.", registry=self._registry)
         self.quarantined = Counter(
-            "hailong_entries_quarantined", "Entries set aside, by reason.", ["reason"], registry=self._registry
+            "hailong_entries_quarantined",
+            "Entries set aside, by reason.",
+            ["reason"],
+            registry=self._registry,
         )
         self.refused = Counter(
             "hailong_requests_refused", "Requests refused, by kind.", ["kind"], registry=self._registry

@@ -132,7 +132,12 @@ class EmbeddedPostgres:
     """
 
     def __init__(
-        self, data_dir: Path, *, run_as: str | None = None, durable: bool = True, start_timeout_s: float = 120.0
+        self,
+        data_dir: Path,
+        *,
+        run_as: str | None = None,
+        durable: bool = True,
+        start_timeout_s: float = 120.0,
     ) -> None:
         self._data_dir = Path(os.path.abspath(data_dir))  # noqa: PTH100 - resolve() would follow links
         self._user = server_user(run_as)
@@ -310,7 +315,9 @@ class EmbeddedPostgres:
         done = self._as_user(command)
         if done.returncode != 0:
             shutil.rmtree(partial, ignore_errors=True)
-            raise PostgresError(f"initdb failed in {self._data_dir}: {done.stdout.decode(errors='replace')[-800:]}")
+            raise PostgresError(
+                f"initdb failed in {self._data_dir}: {done.stdout.decode(errors='replace')[-800:]}"
+            )
         for item in sorted(partial.iterdir(), key=lambda path: path.name == "PG_VERSION"):
             item.rename(self._data_dir / item.name)  # PG_VERSION last: it marks a whole cluster
         partial.rmdir()
@@ -358,7 +365,9 @@ class EmbeddedPostgres:
         while time.monotonic() < deadline:
             process = self._process
             if process is None or process.poll() is not None:
-                raise PostgresError(f"PostgreSQL stopped at once; its log {self._log_path} ends: {self._log_tail()}")
+                raise PostgresError(
+                    f"PostgreSQL stopped at once; its log {self._log_path} ends: {self._log_tail()}"
+                )
             try:
                 psycopg.connect(self.dsn(), connect_timeout=5).close()
             except psycopg.OperationalError as error:
@@ -366,7 +375,9 @@ class EmbeddedPostgres:
                 time.sleep(0.03)
             else:
                 return
-        raise PostgresError(f"PostgreSQL did not answer in {self._start_timeout_s:.0f} s ({last}); see {self._log_path}")
+        raise PostgresError(
+            f"PostgreSQL did not answer in {self._start_timeout_s:.0f} s ({last}); see {self._log_path}"
+        )
 
     def _log_tail(self) -> str:
         with contextlib.suppress(OSError):

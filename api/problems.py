@@ -53,10 +53,14 @@ def install(app: FastAPI, metrics: Metrics) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         faults = [
-            {"where": ".".join(str(part) for part in item["loc"]), "fault": item["type"]} for item in error.errors()
+            {"where": ".".join(str(part) for part in item["loc"]), "fault": item["type"]}
+            for item in error.errors()
         ]
         return problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "bad-request", "the request does not fit its schema", faults=faults
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "bad-request",
+            "the request does not fit its schema",
+            faults=faults,
         )
 
     @app.exception_handler(HTTPException)
@@ -70,5 +74,7 @@ def install(app: FastAPI, metrics: Metrics) -> None:
     def unexpected(_: Request, error: Exception) -> JSONResponse:
         _log.error("unexpected error", error=type(error).__name__, exc_info=error)
         return problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", "the service made an error; nothing was acknowledged"
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "internal-error",
+            "the service made an error; nothing was acknowledged",
         )

@@ -81,7 +81,9 @@ def bind(host: str, port: int) -> socket.socket:
             raise PortTaken(
                 f"port {port} of {host} is taken by another program: stop it, or set server.port (0 takes a free one)"
             ) from None
-        raise PortTaken(f"cannot listen on {host} port {port}: {error.strerror}; set server.host and server.port") from None
+        raise PortTaken(
+            f"cannot listen on {host} port {port}: {error.strerror}; set server.host and server.port"
+        ) from None
     return listener
 
 

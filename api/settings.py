@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -32,8 +32,12 @@ class ServerSettings(_Section):
     port: int = Field(default=8080, ge=0, le=65535, description="Port; 0 takes a free one.")
     tls_certificate: Path | None = Field(default=None, description="PEM certificate chain; turns TLS on.")
     tls_key: Path | None = Field(default=None, description="PEM private key of the certificate.")
-    body_timeout_s: float = Field(default=20.0, gt=0, le=300, description="Longest time a request body may take.")
-    max_connections: int = Field(default=512, ge=8, le=65536, description="Connections before new ones get 503.")
+    body_timeout_s: float = Field(
+        default=20.0, gt=0, le=300, description="Longest time a request body may take."
+    )
+    max_connections: int = Field(
+        default=512, ge=8, le=65536, description="Connections before new ones get 503."
+    )
     secure_cookies: bool | None = Field(
         default=None, description="Mark cookies Secure; unset: when TLS is on. Set it behind a TLS proxy."
     )
@@ -56,9 +60,12 @@ class DatabaseSettings(_Section):
 
     dsn: SecretStr | None = Field(default=None, description="Any PostgreSQL 15 or newer; unset runs our own.")
     data_dir: Path = Field(
-        default_factory=lambda: default_state_dir() / "postgres", description="Data directory of our own server."
+        default_factory=lambda: default_state_dir() / "postgres",
+        description="Data directory of our own server.",
     )
-    run_as: str | None = Field(default=None, description="User of our own server when started by root; default nobody.")
+    run_as: str | None = Field(
+        default=None, description="User of our own server when started by root; default nobody."
+    )
     pool_size: int = Field(default=8, ge=2, le=100, description="Most connections of this process.")
     wait_s: float = Field(default=5.0, gt=0, le=60, description="Longest wait for a connection before 503.")
 
@@ -66,9 +73,13 @@ class DatabaseSettings(_Section):
 class IngestSettings(_Section):
     """What is taken from an edge."""
 
-    max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest batch.")
+    max_body_bytes: int = Field(
+        default=2 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest batch."
+    )
     max_entries: int = Field(default=500, ge=1, le=500, description="Most entries of a batch.")
-    clock_ahead_s: float = Field(default=300.0, ge=0, le=3600, description="How far an edge's clock may be ahead.")
+    clock_ahead_s: float = Field(
+        default=300.0, ge=0, le=3600, description="How far an edge's clock may be ahead."
+    )
     max_age_days: int = Field(default=400, ge=1, le=3660, description="Oldest session that is still taken.")
     token_hours: float = Field(default=24.0, gt=0, le=168, description="Life of an enrolment token.")
 
@@ -76,7 +87,9 @@ class IngestSettings(_Section):
 class PagesSettings(_Section):
     """What the pages show."""
 
-    minimum_n: int = Field(default=MINIMUM_N, ge=1, description="Fewest sessions a shown figure may stand on.")
+    minimum_n: int = Field(
+        default=MINIMUM_N, ge=1, description="Fewest sessions a shown figure may stand on."
+    )
     language: Literal["vi", "en"] = Field(default="vi", description="Language until the reader chooses one.")
     session_hours: float = Field(default=8.0, gt=0, le=24, description="Life of a login.")
 
@@ -84,7 +97,9 @@ class PagesSettings(_Section):
 class DemoSettings(_Section):
     """Switches for demonstrations; never set them where citizens are served."""
 
-    enabled: bool = Field(default=False, description="Allow a lower minimum_n and show the running day; adds a banner.")
+    enabled: bool = Field(
+        default=False, description="Allow a lower minimum_n and show the running day; adds a banner."
+    )
     arrivals_token: SecretStr | None = Field(default=None, description="Bearer token of GET /v1/arrivals.")
 
 
@@ -92,7 +107,11 @@ class Settings(BaseSettings):
     """All settings of the central program."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix=ENV_PREFIX, env_nested_delimiter="__", nested_model_default_partial_update=True
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     server: ServerSettings = ServerSettings()
@@ -100,7 +119,9 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     pages: PagesSettings = PagesSettings()
     demo: DemoSettings = DemoSettings()
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level logged."
+    )
 
     @classmethod
     def settings_customise_sources(

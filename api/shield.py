@@ -95,5 +95,7 @@ class Shield:
 
 def _too_large(largest: int) -> Refused:
     return Refused(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", f"a body has at most {largest} bytes: send less at once"
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "body-too-large",
+        f"a body has at most {largest} bytes: send less at once",
     )

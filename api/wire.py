@@ -113,9 +113,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": schema} for status in statuses}
 
 
-def build_router(
-    settings: Settings, database: Database, accounts: Accounts, metrics: Metrics
-) -> APIRouter:
+def build_router(settings: Settings, database: Database, accounts: Accounts, metrics: Metrics) -> APIRouter:
     """Return the routes for edges, scrapers and the demonstration."""
     router = APIRouter()
     ingest = Ingest(database, settings.ingest)
@@ -156,7 +154,8 @@ def build_router(
     async def batches(
         body: Annotated[bytes, Depends(batch_body)],
         hailong_signature: Annotated[
-            str | None, Header(max_length=200, description="Base64 of the Ed25519 signature over the raw body.")
+            str | None,
+            Header(max_length=200, description="Base64 of the Ed25519 signature over the raw body."),
         ] = None,
     ) -> BatchReceipt:
         return await run_in_threadpool(commit, body, hailong_signature)
@@ -191,7 +190,9 @@ def build_router(
         try:
             current = database.is_current()
         except DatabaseUnavailable as error:
-            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", str(error), database=False, migration=False)
+            return problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", str(error), database=False, migration=False
+            )
         if not current:
             return problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -210,7 +211,9 @@ def build_router(
     return router
 
 
-def _require_reader(settings: Settings, accounts: Accounts, request: Request, authorization: str | None) -> None:
+def _require_reader(
+    settings: Settings, accounts: Accounts, request: Request, authorization: str | None
+) -> None:
     """Let an administrator's session or the demonstration's bearer token pass."""
     expected = settings.demo.arrivals_token
     scheme, _, given = (authorization or "").partition(" ")

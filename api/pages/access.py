@@ -47,7 +47,10 @@ def logged_in(
             raise GoTo("/password")
         if administrator and not login.account.is_administrator:
             raise PageRefused(
-                HTTPStatus.FORBIDDEN, no_op("Not allowed"), no_op("Only administrators may open this page."), login
+                HTTPStatus.FORBIDDEN,
+                no_op("Not allowed"),
+                no_op("Only administrators may open this page."),
+                login,
             )
         return login
 

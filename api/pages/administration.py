@@ -19,7 +19,9 @@ from api.pages.rendering import Pages, no_op
 from api.wire import SESSION_COOKIE
 
 _FORM_COOKIE: Final = "hailong_form"
-_WRONG: Final = no_op("Name or password is wrong, or the account is locked for some minutes after failed attempts.")
+_WRONG: Final = no_op(
+    "Name or password is wrong, or the account is locked for some minutes after failed attempts."
+)
 _MESSAGES: Final = (
     no_op("a name has lower-case letters, digits and . _ @ - only"),
     no_op("this name is taken: choose another"),
@@ -57,7 +59,11 @@ def _add_login(router: APIRouter, pages: Pages) -> None:
     def log_in(request: Request, csrf: Text = "", name: Text = "", password: Text = "") -> Response:
         cookie = request.cookies.get(_FORM_COOKIE, "")
         expected = pages.accounts.unsign(csrf)
-        if not cookie or expected is None or not hmac.compare_digest(expected.encode(), f"form {cookie}".encode()):
+        if (
+            not cookie
+            or expected is None
+            or not hmac.compare_digest(expected.encode(), f"form {cookie}".encode())
+        ):
             fault = no_op("The form is too old or came from elsewhere: open the page again and repeat.")
             return _login_form(pages, request, fault, HTTPStatus.FORBIDDEN)
         session = pages.accounts.log_in(name.strip().lower(), password)
@@ -88,7 +94,11 @@ def _add_password(router: APIRouter, pages: Pages) -> None:
 
     @router.post("/password")
     def change(
-        request: Request, login: Annotated[Login, Depends(anybody)], csrf: Text = "", old: Text = "", new: Text = ""
+        request: Request,
+        login: Annotated[Login, Depends(anybody)],
+        csrf: Text = "",
+        old: Text = "",
+        new: Text = "",
     ) -> Response:
         check_form(login, csrf)
         try:
@@ -139,7 +149,11 @@ def _add_accounts(router: APIRouter, pages: Pages) -> None:
         check_form(login, csrf)
         try:
             password = pages.accounts.create(
-                name.strip().lower(), role, actor=login.account.name, areas=areas.split(), counters=counters.split()
+                name.strip().lower(),
+                role,
+                actor=login.account.name,
+                areas=areas.split(),
+                counters=counters.split(),
             )
         except AccountError as error:
             return show(request, login, fault=str(error))
@@ -244,7 +258,11 @@ def _login_form(
 
 def _set_session(pages: Pages, answer: Response, session: str) -> None:
     answer.set_cookie(
-        SESSION_COOKIE, session, httponly=True, samesite="lax", secure=pages.settings.server.cookies_are_secure
+        SESSION_COOKIE,
+        session,
+        httponly=True,
+        samesite="lax",
+        secure=pages.settings.server.cookies_are_secure,
     )
 
 

@@ -6,7 +6,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape
 
 from api.schema import next_month
@@ -23,7 +23,7 @@ GRID: Final = "#e3e8ed"
 SIZES: Final = {"wide": (9.6, 3.5), "narrow": (4.3, 3.3)}
 """Inches at 72 points: two drawings, so that letters stay readable on a phone."""
 _LOCK: Final = threading.Lock()
-_STYLE: Final = {
+_STYLE: Final[dict[Any, Any]] = {  # matplotlib types its keys as one literal of 300 names
     "svg.fonttype": "none",
     "svg.hashsalt": "hailong",
     "font.family": "sans-serif",
@@ -58,7 +58,9 @@ def trend_svg(first: date, days: Sequence[Day], size: str, gettext: Callable[[st
             _draw_run(axes, run)
         _dress(axes, first, gettext, narrow=size == "narrow", empty=not drawn)
         output = io.BytesIO()
-        figure.savefig(output, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+        figure.savefig(
+            output, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
+        )
     return _accessible(output.getvalue(), title, _describe(drawn, gettext))
 
 
@@ -101,7 +103,12 @@ def _dress(axes: Axes, first: date, gettext: Callable[[str], str], *, narrow: bo
         axes.spines[side].set_visible(False)
     if empty:
         axes.text(
-            (length + 1) / 2, 50, gettext("No day with enough sessions yet"), ha="center", va="center", color=QUIET
+            (length + 1) / 2,
+            50,
+            gettext("No day with enough sessions yet"),
+            ha="center",
+            va="center",
+            color=QUIET,
         )
 
 

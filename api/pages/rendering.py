@@ -16,7 +16,7 @@ from api.accounts import Accounts, Login
 from api.database import Database
 from api.disclosure import Disclosure, points
 from api.interval import Mean
-from api.language import LANGUAGES, gettext_of, moment_text
+from api.language import LANGUAGES, decimal_text, gettext_of, moment_text
 from api.metrics import Metrics
 from api.settings import Settings
 from api.trends import local_today
@@ -35,7 +35,7 @@ class MeanText:
     n: int
 
 
-def mean_text(mean: Mean | None, *, signed: bool = False) -> MeanText | None:
+def mean_text(mean: Mean | None, language: str, *, signed: bool = False) -> MeanText | None:
     """Return a mean as text on the scale of 0 to 100 (or -100 to 100)."""
     if mean is None:
         return None
@@ -44,7 +44,7 @@ def mean_text(mean: Mean | None, *, signed: bool = False) -> MeanText | None:
         plain = points(share, mean.n)
         plain = "0" if plain == "-0" else plain
         sign = "+" if signed and share > 0 and plain != "0" else ""
-        return sign + plain.replace("-", "\N{MINUS SIGN}")
+        return decimal_text(sign + plain.replace("-", "\N{MINUS SIGN}"), language)
 
     return MeanText(text(mean.value), text(mean.low), text(mean.high), mean.n)
 
@@ -124,7 +124,12 @@ class Pages:
         """Return a page that says one thing; heading and detail are messages of the catalogue."""
         gettext = gettext_of(self.language_of(request))
         return self.render(
-            request, "message.html", login=login, status=status, heading=gettext(heading), detail=gettext(detail)
+            request,
+            "message.html",
+            login=login,
+            status=status,
+            heading=gettext(heading),
+            detail=gettext(detail),
         )
 
 

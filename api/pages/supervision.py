@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from api.accounts import Login
-from api.language import day_text, gettext_of, moment_text, month_text
+from api.language import day_text, decimal_text, gettext_of, moment_text, month_text
 from api.pages.access import PageRefused, logged_in
 from api.pages.charts import trend_svg
 from api.pages.rendering import Pages, mean_text, no_op
@@ -69,7 +69,9 @@ def build_router(pages: Pages) -> APIRouter:
 
     @router.get("/")
     def overview(
-        request: Request, login: Annotated[Login, Depends(reader)], month: Annotated[str, Query(max_length=7)] = ""
+        request: Request,
+        login: Annotated[Login, Depends(reader)],
+        month: Annotated[str, Query(max_length=7)] = "",
     ) -> HTMLResponse:
         language = pages.language_of(request)
         counters = visible_counters(pages.database, login.account)
@@ -99,12 +101,13 @@ def build_router(pages: Pages) -> APIRouter:
             counter=counter,
             last_received=moment_text(counter.last_received, language),
             view=view,
-            mean=mean_text(data.mean),
-            change=mean_text(data.change, signed=True),
-            quality=_quality(data.quality),
+            mean=mean_text(data.mean, language),
+            change=mean_text(data.change, language, signed=True),
+            quality=_quality(data.quality, language),
             days=[_day_row(day, language) for day in data.days],
             factors=[
-                {"text": gettext(_FACTOR_TEXT[item.factor]), "mean": mean_text(item.mean)} for item in data.factors
+                {"text": gettext(_FACTOR_TEXT[item.factor]), "mean": mean_text(item.mean, language)}
+                for item in data.factors
             ],
             chart_text=_chart_text(data, language),
         )
@@ -165,7 +168,7 @@ def _overview_row(counter: CounterState, month: Month, language: str) -> dict[st
     return {
         "code": counter.code,
         "unit": counter.unit,
-        "mean": mean_text(month.mean),
+        "mean": mean_text(month.mean, language),
         "sessions": month.quality.sessions,
         "abstained": month.quality.abstained,
         "days": len(month.shown),
@@ -173,13 +176,13 @@ def _overview_row(counter: CounterState, month: Month, language: str) -> dict[st
     }
 
 
-def _quality(quality: Quality) -> dict[str, Any]:
+def _quality(quality: Quality, language: str) -> dict[str, Any]:
     return {
         "sessions": quality.sessions,
         "abstained": quality.abstained,
-        "face": f"{quality.face_s / 60:.1f}",
-        "speech": f"{quality.speech_s / 60:.1f}",
-        "dropped": f"{quality.dropped_s / 60:.1f}",
+        "face": decimal_text(f"{quality.face_s / 60:.1f}", language),
+        "speech": decimal_text(f"{quality.speech_s / 60:.1f}", language),
+        "dropped": decimal_text(f"{quality.dropped_s / 60:.1f}", language),
         "gap": f"{quality.gap_s:.0f}",
         "gaps": quality.gaps,
     }
@@ -190,7 +193,7 @@ def _day_row(day: Day, language: str) -> dict[str, Any]:
     if day.hidden:
         row["hidden"] = gettext_of(language)(_HIDDEN_TEXT[day.hidden])
     elif day.quality is not None:
-        row |= {"mean": mean_text(day.mean), **_quality(day.quality)}
+        row |= {"mean": mean_text(day.mean, language), **_quality(day.quality, language)}
     return row
 
 

@@ -31,8 +31,8 @@ class Central:
 @contextlib.contextmanager
 def running(dsn: str, **sections: Any) -> Iterator[Central]:
     """Run the whole service on a database; sections override the settings."""
-    settings = Settings(
-        **({"server": {"port": 0, "body_timeout_s": 2.0}, "database": {"dsn": dsn, "wait_s": 1.0}} | sections)
+    settings = Settings.model_validate(
+        {"server": {"port": 0, "body_timeout_s": 2.0}, "database": {"dsn": dsn, "wait_s": 1.0}} | sections
     )
     with CentralServer(settings) as server:
         thread = threading.Thread(target=server.serve)

@@ -69,7 +69,7 @@ def test_overview_and_counter_page(
     assert axe(page) == ()
     shoot(page, f"overview-{lang}-{size}")
     page.click(f"text={COUNTER}")
-    page.wait_for_selector("img.chart")
+    page.wait_for_load_state("load")  # the chart is drawn on demand
     uncalibrated = {"vi": "tín hiệu chưa hiệu chuẩn", "en": "uncalibrated signal"}[lang]
     text = page.inner_text("body")
     assert uncalibrated in text.lower()

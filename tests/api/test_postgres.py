@@ -125,7 +125,7 @@ def test_missing_binaries_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         find_bindir()
     monkeypatch.delenv("PG_BINDIR")
     monkeypatch.setattr(module, "_SYSTEM_ROOTS", ())
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PostgresMissing, match="database.dsn"):
         find_bindir()
