@@ -91,7 +91,8 @@ def run(
         progress: Called with (done, all) after each utterance.
 
     Returns:
-        accuracy, macro_f1, by_class, factor (only where lines carry one), n, ms_per_text, cpu_ms_per_text, model.
+        accuracy, macro_f1, by_class, factor (only where lines carry one), n, ms_per_text,
+        cpu_ms_per_text, model.
 
     Raises:
         TextManifestError: The manifest cannot be used.

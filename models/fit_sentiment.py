@@ -17,8 +17,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix  # type: ignore[import-untyped]  # scipy ships no types
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -35,7 +34,9 @@ WEIGHTS_FILE: Final = FOLDER.parent / "weights" / "text_sentiment-1.npz"
 HELD_BACK_FILE: Final = FOLDER / "held_back.jsonl"
 
 
-def utterances_of(frames: Sequence[Frame], *, most: int, seed: int, noisy: float) -> list[tuple[int, Utterance]]:
+def utterances_of(
+    frames: Sequence[Frame], *, most: int, seed: int, noisy: float
+) -> list[tuple[int, Utterance]]:
     """Expand frames into (frame index, utterance), a share `noisy` of them misheard as well."""
     dice = random.Random(seed)  # noqa: S311 - a repeatable corpus, no secret
     slots = read_slots()
@@ -49,13 +50,13 @@ def utterances_of(frames: Sequence[Frame], *, most: int, seed: int, noisy: float
     return found
 
 
-def matrix_of(texts: Sequence[str]) -> csr_matrix:
-    """Return the hashed features of texts, one row a text."""
+def matrix_of(texts: Sequence[str], *, topics: bool) -> csr_matrix:
+    """Return the hashed features of texts, one row a text, with or without the topic words."""
     rows: list[int] = []
     columns: list[int] = []
     values: list[float] = []
     for row, text in enumerate(texts):
-        for feature in features_of(words_of(text)):
+        for feature in features_of(words_of(text), topics=topics):
             rows.append(row)
             columns.append(feature.bucket)
             values.append(feature.value)
@@ -71,8 +72,8 @@ def _labels(utterances: Sequence[Utterance]) -> tuple[NDArray[np.int64], NDArray
 def _frame_weights(groups: NDArray[np.int64]) -> NDArray[np.float64]:
     """Weigh utterances so that a frame with many of them counts by the square root of their number."""
     counts = np.bincount(groups)
-    weights: NDArray[np.float64] = counts[groups] ** -0.5
-    return weights / weights.mean()
+    weights = np.asarray(counts[groups] ** -0.5, dtype=np.float64)
+    return np.asarray(weights / weights.mean(), dtype=np.float64)
 
 
 def _logistic(strength: float) -> LogisticRegression:
@@ -91,13 +92,15 @@ def _fit_scores(
 
 
 def _temperature(scores: NDArray[np.float64], target: NDArray[np.int64]) -> float:
-    def loss(log_temperature: float) -> float:
-        scaled = scores / np.exp(log_temperature)
+    """Return the temperature with the least cross-entropy, by search."""
+
+    def loss(temperature: float) -> float:
+        scaled = scores / temperature
         scaled = scaled - scaled.max(axis=1, keepdims=True)
         log_shares = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
         return float(-log_shares[np.arange(len(target)), target].mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 3.0), method="bounded").x))
+    return float(min(np.geomspace(0.2, 5.0, 200), key=loss))
 
 
 def _out_of_frame(
@@ -123,11 +126,12 @@ def _best_threshold(scores: NDArray[np.float64], target: NDArray[np.int64]) -> f
 def fit(most: int) -> tuple[Weights, dict[str, object]]:
     """Fit on the training frames and return the weights with what was chosen on the way."""
     frames = [frame for frame in read_frames() if not frame.held_back]
-    made = utterances_of(frames, most=most, seed=SEED, noisy=0.5)
+    made = utterances_of(frames, most=most, seed=SEED, noisy=0.6)
     groups = np.array([index for index, _ in made])
     utterances = [item for _, item in made]
     sentiment, factors = _labels(utterances)
-    rows = matrix_of([item.text for item in utterances])
+    texts = [item.text for item in utterances]
+    rows, topic_rows = matrix_of(texts, topics=False), matrix_of(texts, topics=True)
     print(f"{len(frames)} frames, {len(utterances)} utterances", file=sys.stderr)  # noqa: T201 - progress of a command
     weights = _frame_weights(groups)
     tried: dict[float, tuple[float, NDArray[np.float64]]] = {}
@@ -141,8 +145,8 @@ def fit(most: int) -> tuple[Weights, dict[str, object]]:
     columns, biases, thresholds = [], [], []
     for number, name in enumerate(FACTORS):
         target = factors[:, number]
-        thresholds.append(_best_threshold(_out_of_frame(rows, target, groups, strength)[:, 0], target))
-        column, factor_bias = _fit_scores(rows, target, weights, strength)
+        thresholds.append(_best_threshold(_out_of_frame(topic_rows, target, groups, strength)[:, 0], target))
+        column, factor_bias = _fit_scores(topic_rows, target, weights, strength)
         columns.append(column[:, 0])
         biases.append(float(factor_bias[0]))
         print(f"factor {name}: threshold {thresholds[-1]:.2f}", file=sys.stderr)  # noqa: T201 - as above
@@ -180,7 +184,7 @@ def write_held_back(path: Path = HELD_BACK_FILE, *, most: int = 8) -> list[Utter
 
 def _quality(weights: Weights, utterances: Sequence[Utterance]) -> dict[str, float]:
     sentiment, factors = _labels(utterances)
-    rows = matrix_of([item.text for item in utterances])
+    rows = matrix_of([item.text for item in utterances], topics=True)
     guessed = (rows @ weights.sentiment + weights.sentiment_bias).argmax(axis=1)
     shares = 1.0 / (1.0 + np.exp(-(rows @ weights.factor + weights.factor_bias)))
     return {
@@ -205,7 +209,9 @@ def main() -> None:
     shipped = Weights.read(arguments.out)
     held_back = write_held_back()
     dice = random.Random(SEED + 2)  # noqa: S311 - a repeatable corpus, no secret
-    heard = [Utterance(mishear(item.text, dice, _ASR_RATE), item.sentiment, item.factors) for item in held_back]
+    heard = [
+        Utterance(mishear(item.text, dice, _ASR_RATE), item.sentiment, item.factors) for item in held_back
+    ]
     report["held_back"] = _quality(shipped, held_back)
     report["held_back_misheard"] = _quality(shipped, heard)
     report["sha256"] = sha256_of(arguments.out)

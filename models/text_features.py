@@ -7,12 +7,13 @@ the reasons of an opinion come from.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from models import text_lexicon as lexicon
 
@@ -23,10 +24,10 @@ _LONGEST_PART: Final = 5
 _TONE_MARKS: Final = frozenset("\u0300\u0301\u0303\u0309\u0323")
 _OLD_TONE: Final = {"oa": "o", "oe": "o", "uy": "u"}
 _MAX_WORDS: Final = 400
+_MOST_HITS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+class Feature(NamedTuple):
     """One weighed observation: its bucket, its value and the words it was seen in."""
 
     bucket: int
@@ -64,17 +65,26 @@ def toneless(word: str) -> str:
     return "".join(letter for letter in flat if not unicodedata.combining(letter))
 
 
-def features_of(words: Sequence[str]) -> tuple[Feature, ...]:
-    """Return the features of an utterance; each family is scaled to unit length."""
-    families = (_plain(words), _parts(words), _weighed(words))
+def features_of(words: Sequence[str], *, topics: bool = True) -> tuple[Feature, ...]:
+    """Return the features of an utterance; each family is scaled to unit length.
+
+    Args:
+        words: As `words_of` gives them.
+        topics: Add what the utterance is about. Sentiment is fitted without: what people
+            speak of says little about how they mean it.
+    """
+    families = [_plain(words), _parts(words), _weighed(words)]
+    if topics:
+        families.append(_topics(words))
     found: list[Feature] = []
     for family in families:
-        seen: dict[str, Feature] = {}
+        seen: dict[str, tuple[float, int, int]] = {}
         for name, value, start, end in family:
-            if name not in seen:
-                seen[name] = Feature(bucket_of(name), value, start, end)
-        scale = sum(feature.value**2 for feature in seen.values()) ** -0.5 if seen else 0.0
-        found += [Feature(item.bucket, item.value * scale, item.start, item.end) for item in seen.values()]
+            seen.setdefault(name, (value, start, end))
+        scale = math.fsum(value * value for value, _, _ in seen.values()) ** -0.5 if seen else 0.0
+        found += [
+            Feature(bucket_of(name), value * scale, start, end) for name, (value, start, end) in seen.items()
+        ]
     return tuple(found)
 
 
@@ -168,6 +178,8 @@ def _kind_of(phrase: tuple[str, ...], *, denied: bool) -> str:
         return "m" if denied else "+"
     if phrase in lexicon.NEGATIVE:
         return "p" if denied else "-"
+    if denied and phrase in lexicon.DEEDS:
+        return "m"
     return "w" if phrase in lexicon.WISHES else ""
 
 
@@ -193,3 +205,19 @@ def _weighed(words: Sequence[str]) -> Iterator[_Named]:
     if words and words[-1] in lexicon.QUESTION_ENDS:
         yield "Lasks", 0.7, len(words) - 1, len(words)
     yield f"Llength{min(len(words), 12) // 3}", 0.3, 0, len(words)
+
+
+def _topics(words: Sequence[str]) -> Iterator[_Named]:
+    """Yield which factors are spoken of, alone and together with a verdict."""
+    verdict = bool(weighed_phrases(words))
+    hits: dict[str, list[tuple[int, int]]] = {}
+    for at in range(len(words)):
+        for end in range(at + 1, min(at + lexicon.LONGEST, len(words)) + 1):
+            for topic in lexicon.TOPICS_OF.get(tuple(words[at:end]), ()):
+                hits.setdefault(topic, []).append((at, end))
+    for topic, places in hits.items():
+        for number, (start, end) in enumerate(places[:_MOST_HITS]):
+            yield f"T{topic}{number}", 1.0, start, end
+        start, end = places[0]
+        yield f"T{topic}{'!' if verdict else '?'}", 1.0, start, end
+    yield "Tlength", 0.5, 0, len(words)

@@ -27,7 +27,7 @@ _MOST_REASONS: Final = 3
 _LEAST_PUSH: Final = 0.15
 
 
-class TextModelBroken(ModelError, ValueError):
+class TextModelBroken(ModelError, ValueError):  # noqa: N818 - says what happened, like its siblings
     """The file of the text model lacks a table or has one of the wrong shape."""
 
 
@@ -189,21 +189,22 @@ def _reasons(
     words: Sequence[str], features: Sequence[Feature], pushes: NDArray[np.float32], strongest: int
 ) -> tuple[str, ...]:
     """Return the words that speak for a class against the other two, joined where they touch."""
-    for_class = pushes[:, strongest] - np.delete(pushes, strongest, axis=1).mean(axis=1)
-    share = np.zeros(len(words))
-    for feature, push in zip(features, for_class, strict=True):
+    others = (pushes.sum(axis=1) - pushes[:, strongest]) / (len(SENTIMENTS) - 1)
+    share = [0.0] * len(words)
+    for feature, push in zip(features, (pushes[:, strongest] - others).tolist(), strict=True):
         span = feature.end - feature.start
         if span < len(words) or len(words) == 1:
-            share[feature.start : feature.end] += push / span
-    least = _LEAST_PUSH * max(float(share.max()), 0.0)
+            for at in range(feature.start, feature.end):
+                share[at] += push / span
+    least = max(_LEAST_PUSH * max(share), 0.0)
     found: list[tuple[float, str]] = []
     at = 0
     while at < len(words):
         end = at
-        while end < len(words) and share[end] > max(least, 0.0):
+        while end < len(words) and share[end] > least:
             end += 1
         if end > at:
-            found.append((float(share[at:end].sum()), " ".join(words[at:end])))
+            found.append((sum(share[at:end]), " ".join(words[at:end])))
         at = max(end, at + 1)
     found.sort(key=lambda item: -item[0])
     return tuple(phrase for _, phrase in found[:_MOST_REASONS])

@@ -91,7 +91,9 @@ def read_frames(folder: Path = FOLDER) -> tuple[Frame, ...]:
 def _frame(line: str, origin: str) -> Frame:
     match = _LINE.match(line)
     if match is None:
-        message = f"{origin}: not a frame; write 'SIGN FACTORS : sentence', for example '+ officer : cảm ơn cô'"
+        message = (
+            f"{origin}: not a frame; write 'SIGN FACTORS : sentence', for example '+ officer : cảm ơn cô'"
+        )
         raise ValueError(message)
     factors = () if match[2] == "." else tuple(match[2].split(","))
     unknown = set(factors) - set(FACTORS)
@@ -101,7 +103,9 @@ def _frame(line: str, origin: str) -> Frame:
     return Frame(_SIGNS[match[1]], factors, match[3].strip(), origin)
 
 
-def expand(frame: Frame, slots: Mapping[str, tuple[str, ...]], dice: random.Random, most: int) -> Iterator[Utterance]:
+def expand(
+    frame: Frame, slots: Mapping[str, tuple[str, ...]], dice: random.Random, most: int
+) -> Iterator[Utterance]:
     """Yield up to `most` different utterances of a frame."""
     seen: set[str] = set()
     for _ in range(most * 3):
@@ -115,9 +119,37 @@ def expand(frame: Frame, slots: Mapping[str, tuple[str, ...]], dice: random.Rand
             yield Utterance(text, frame.sentiment, frame.factors)
 
 
-_INITIALS: Final = (("tr", "ch"), ("ch", "tr"), ("s", "x"), ("x", "s"), ("l", "n"), ("n", "l"), ("gi", "d"), ("d", "gi"), ("v", "d"), ("r", "d"), ("d", "r"))
+_INITIALS: Final = (
+    ("tr", "ch"),
+    ("ch", "tr"),
+    ("s", "x"),
+    ("x", "s"),
+    ("l", "n"),
+    ("n", "l"),
+    ("gi", "d"),
+    ("d", "gi"),
+    ("v", "d"),
+    ("r", "d"),
+    ("d", "r"),
+)
 _FINALS: Final = (("n", "ng"), ("ng", "n"), ("t", "c"), ("c", "t"), ("nh", "n"), ("ch", "t"))
-_TONES: Final = (("ả", "ã"), ("ã", "ả"), ("ẻ", "ẽ"), ("ễ", "ể"), ("ổ", "ỗ"), ("ỡ", "ở"), ("ủ", "ũ"), ("ỹ", "ỷ"), ("ạ", "ả"), ("ế", "ê"), ("ậ", "ấ"), ("ồ", "ô"), ("ý", "y"), ("ớ", "ơ"), ("í", "i"))
+_TONES: Final = (
+    ("ả", "ã"),
+    ("ã", "ả"),
+    ("ẻ", "ẽ"),
+    ("ễ", "ể"),
+    ("ổ", "ỗ"),
+    ("ỡ", "ở"),
+    ("ủ", "ũ"),
+    ("ỹ", "ỷ"),
+    ("ạ", "ả"),
+    ("ế", "ê"),
+    ("ậ", "ấ"),
+    ("ồ", "ô"),
+    ("ý", "y"),
+    ("ớ", "ơ"),
+    ("í", "i"),
+)
 
 
 def mishear(text: str, dice: random.Random, rate: float) -> str:
@@ -143,7 +175,11 @@ def mishear(text: str, dice: random.Random, rate: float) -> str:
 
 
 def _swapped(word: str, dice: random.Random) -> str:
-    options = [new + word[len(old) :] for old, new in _INITIALS if word.startswith(old) and len(word) > len(old)]
-    options += [word[: -len(old)] + new for old, new in _FINALS if word.endswith(old) and len(word) > len(old)]
+    options = [
+        new + word[len(old) :] for old, new in _INITIALS if word.startswith(old) and len(word) > len(old)
+    ]
+    options += [
+        word[: -len(old)] + new for old, new in _FINALS if word.endswith(old) and len(word) > len(old)
+    ]
     options += [word.replace(old, new) for old, new in _TONES if old in word]
     return dice.choice(options) if options else toneless(word)

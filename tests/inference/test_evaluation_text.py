@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from inference.evaluation_text import TextManifestError, read_manifest, run
+from models.corpus.expansion import FOLDER
+
+
+def _manifest(path: Path, *entries: object) -> Path:
+    file = path / "texts.jsonl"
+    file.write_text("\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries), encoding="utf-8")
+    return file
+
+
+def test_counts_right_and_wrong(tmp_path: Path) -> None:
+    manifest = _manifest(
+        tmp_path,
+        {
+            "text": "em hướng dẫn rất nhiệt tình chị rất hài lòng",
+            "sentiment": "positive",
+            "factor": "officer",
+        },
+        {"text": "chờ lâu quá bực mình", "sentiment": "negative", "factor": ["time_cost"]},
+        {"text": "cán bộ hách dịch quá tôi rất bực", "sentiment": "positive"},
+        {"text": "hôm nay trời nắng quá", "sentiment": "neutral", "factor": []},
+    )
+    seen: list[tuple[int, int]] = []
+    report = run(manifest, progress=lambda done, of: seen.append((done, of)))
+    assert report["accuracy"] == 0.75
+    assert report["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3, abs=1e-3)
+    assert report["n"] == 4
+    by_class = report["by_class"]
+    assert isinstance(by_class, dict)
+    assert by_class["positive"] == {"precision": 1.0, "recall": 0.5, "f1": 0.6667, "support": 2}
+    factor = report["factor"]
+    assert isinstance(factor, dict)
+    assert (factor["n"], factor["none_kept_silent"]) == (3, 1.0)
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_no_factor_line_no_factor_part(tmp_path: Path) -> None:
+    assert "factor" not in run(_manifest(tmp_path, {"text": "tốt lắm", "sentiment": "positive"}))
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{", r"texts\.jsonl:2: not JSON"),
+        ("[]", r"texts\.jsonl:2: a line is a JSON object"),
+        ('{"sentiment": "neutral"}', r"texts\.jsonl:2: 'text' is missing"),
+        ('{"text": "a", "sentiment": "good"}', r"texts\.jsonl:2: 'sentiment' is 'good'; use negative"),
+        (
+            '{"text": "a", "sentiment": "neutral", "factor": "mood"}',
+            r"texts\.jsonl:2: 'factor' is 'mood'; use access",
+        ),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
+    file = tmp_path / "texts.jsonl"
+    file.write_text('{"text": "a", "sentiment": "neutral"}\n' + line + "\n", encoding="utf-8")
+    with pytest.raises(TextManifestError, match=complaint):
+        read_manifest(file)
+
+
+def test_missing_and_empty_files_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(TextManifestError, match="cannot be read"):
+        read_manifest(tmp_path / "absent.jsonl")
+    (tmp_path / "empty.jsonl").write_text("\n", encoding="utf-8")
+    with pytest.raises(TextManifestError, match="holds no line"):
+        read_manifest(tmp_path / "empty.jsonl")
+
+
+def test_held_back_frames_stay_above_the_floor() -> None:
+    report = run(FOLDER / "held_back.jsonl")
+    assert isinstance(report["accuracy"], float)
+    assert isinstance(report["macro_f1"], float)
+    assert report["accuracy"] >= 0.78
+    assert report["macro_f1"] >= 0.74
+    factor = report["factor"]
+    assert isinstance(factor, dict)
+    assert factor["macro_f1"] >= 0.65
+
+
+@pytest.mark.shared
+def test_general_texts_beat_the_hand_lexicon(shared: Path) -> None:
+    report = run(shared / "data" / "text" / "uit_vsfc_dev.jsonl")
+    assert isinstance(report["accuracy"], float)
+    assert report["accuracy"] > 0.745
