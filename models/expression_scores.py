@@ -31,6 +31,7 @@ _CLASS: Final = {
     "surprise": LEFT_OUT,
 }
 _BINS: Final = 10
+_KEYS: Final = ("images", "labels", "person")
 _GREY_AXES, _COLOUR_AXES, _COLOURS = 3, 4, 3
 
 
@@ -149,18 +150,15 @@ def _arrays(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.generic], NDArray
     try:
         with path.open("rb") as stream:
             content = np.load(stream, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                raise InputError(f"{path} is a single array: a face pack is an NPZ file with three.")
-            missing = [key for key in ("images", "labels", "person") if key not in content.files]
-            if missing:
-                raise InputError(
-                    f"{path} has no '{missing[0]}': a face pack needs the arrays images, labels and person."
-                )
-            return content["images"], content["labels"], content["person"]
-    except InputError:
-        raise
+            found = {} if isinstance(content, np.ndarray) else {key: content[key] for key in content.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is not an NPZ file of plain arrays that can be read: {error}.") from error
+    missing = [key for key in _KEYS if key not in found]
+    if missing:
+        raise InputError(
+            f"{path} has no '{missing[0]}': a face pack is an NPZ file with the arrays {', '.join(_KEYS)}."
+        )
+    return found["images"], found["labels"], found["person"]
 
 
 def _words(path: Path, labels: NDArray[np.generic]) -> list[str]:

@@ -83,7 +83,7 @@ def test_what_is_no_npz_file_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_a_single_array_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.zeros(3))
-    with pytest.raises(InputError, match="single array"):
+    with pytest.raises(InputError, match="no 'images'"):
         read_pack(tmp_path / "one.npy")
     with pytest.raises(InputError, match="no face pack"):
         read_pack(tmp_path / "absent.npz")

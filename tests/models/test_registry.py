@@ -92,8 +92,10 @@ def test_a_package_is_located_and_never_imported(tmp_path: Path, monkeypatch: py
         tmp_path,
         (
             'origin = "bundle"',
-            'origin = "package"\npackage = "carrier_of_weights"\npath = "data/finder.onnx"\n'
-            'distribution = "carrier"\ndistribution_version = "1.0"',
+            (
+                'origin = "package"\npackage = "carrier_of_weights"\npath = "data/finder.onnx"\n'
+                'distribution = "carrier"\ndistribution_version = "1.0"'
+            ),
         ),
     )
     registry = Registry([tmp_path / "a"], [card])
@@ -108,8 +110,10 @@ def test_a_package_that_is_absent_is_named_with_its_version(tmp_path: Path) -> N
         tmp_path,
         (
             'origin = "bundle"',
-            'origin = "package"\npackage = "no_such_carrier"\npath = "finder.onnx"\n'
-            'distribution = "carrier"\ndistribution_version = "1.0"',
+            (
+                'origin = "package"\npackage = "no_such_carrier"\npath = "finder.onnx"\n'
+                'distribution = "carrier"\ndistribution_version = "1.0"'
+            ),
         ),
     )
     with pytest.raises(ModelFileMissing, match=r"carrier==1\.0"):

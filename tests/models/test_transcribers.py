@@ -156,7 +156,8 @@ def test_a_child_that_dies_on_a_piece_is_tried_once_more(library: ModelFile, tmp
     mark = tmp_path / "died"
     program = READ + (
         f"say(ready='')\npiece()\nmark = {str(mark)!r}\n"
-        "if not os.path.exists(mark):\n    open(mark, 'w').close()\n    os.abort()\nsay(text='words')\nread(1)\n"
+        "if not os.path.exists(mark):\n    open(mark, 'w').close()\n    os.abort()\n"
+        "say(text='words')\nread(1)\n"
     )
     with stand_in(library, program) as transcriber:
         assert transcriber.transcribe(tone(1)) == "words"
@@ -165,7 +166,7 @@ def test_a_child_that_dies_on_a_piece_is_tried_once_more(library: ModelFile, tmp
 
 def test_a_child_that_keeps_dying_is_given_up_within_a_budget(library: ModelFile) -> None:
     with stand_in(library, READ + "say(ready='')\npiece()\nos._exit(3)\n") as transcriber:
-        with pytest.raises(TranscriberError, match="died twice.*status 3"):
+        with pytest.raises(TranscriberError, match=r"died twice.*status 3"):
             transcriber.transcribe(tone(1))
         for _ in range(2):
             with pytest.raises(TranscriberError, match="died twice"):
@@ -209,9 +210,11 @@ def test_a_child_that_hangs_is_ended_in_time(library: ModelFile, program: str) -
     ],
 )
 def test_what_a_child_says_is_passed_on(library: ModelFile, program: str, named: str) -> None:
-    with stand_in(library, READ + program + "\n") as transcriber:
-        with pytest.raises(TranscriberError, match=named):
-            transcriber.transcribe(tone(1))
+    with (
+        stand_in(library, READ + program + "\n") as transcriber,
+        pytest.raises(TranscriberError, match=named),
+    ):
+        transcriber.transcribe(tone(1))
 
 
 def test_threads_get_their_own_answers(library: ModelFile) -> None:
@@ -237,8 +240,10 @@ def test_a_closed_transcriber_refuses_and_its_child_is_gone(library: ModelFile) 
 
 def test_the_child_ends_with_its_parent(library: ModelFile, tmp_path: Path) -> None:
     program = (
-        "import sys, os\nfrom models.registry import Registry\nfrom models.transcribers import load_transcriber\n"
-        "t = load_transcriber(Registry.default()); t.warm_up(); print(t.process_id, flush=True); os._exit(0)\n"
+        "import os\nfrom models.registry import Registry\n"
+        "from models.transcribers import load_transcriber\n"
+        "t = load_transcriber(Registry.default())\nt.warm_up()\n"
+        "print(t.process_id, flush=True)\nos._exit(0)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120
