@@ -16,6 +16,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
+from inference.errors import InferenceError
 from inference.word_errors import ErrorCount, character_errors, word_errors
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 RATE_HZ: Final = 16_000
 
 
-class ManifestError(ValueError):
+class ManifestError(InferenceError, ValueError):
     """A manifest, or a recording that it names, cannot be used; the message names the line."""
 
 
-class SoundUnreadableError(ValueError):
+class SoundUnreadableError(InferenceError, ValueError):
     """A file holds no sound that can be decoded."""
 
 

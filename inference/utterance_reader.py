@@ -86,9 +86,13 @@ class UtteranceReader:
         self._stop()
         self._raise()
 
+    def abandon(self) -> None:
+        """Read nothing more of what is queued or under way, until `drop`; for any thread."""
+        self._dropped.set()
+
     def drop(self) -> None:
         """Forget what is queued and what was read; the result of a call under way is thrown away."""
-        self._dropped.set()
+        self.abandon()
         while True:
             try:
                 self._queue.get_nowait()
@@ -122,7 +126,7 @@ class UtteranceReader:
             try:
                 self._read(utterance)
             except Exception as error:  # noqa: BLE001 - handed to the caller's thread by the next call
-                self._error = error
+                self._error = _without_frames(error)
 
     def _read(self, utterance: Utterance) -> None:
         guarded = guard(self._transcriber.transcribe(utterance.samples), utterance.speech_s, self._guard)
@@ -145,3 +149,12 @@ class UtteranceReader:
                 arousal=arousal,
             )
         )
+
+
+def _without_frames(error: Exception) -> Exception:
+    """Take the frames off an error and its causes: their local variables hold the words."""
+    item: BaseException | None = error
+    while item is not None:
+        item.__traceback__ = None
+        item = item.__cause__ or item.__context__
+    return error

@@ -7,12 +7,14 @@ at the role gate and reaches nothing behind it.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from inference.errors import InferenceError
 from inference.prosody import ProsodyConfig
 from inference.roles import WINDOW, WINDOW_S, ChannelWindow, Role, RoleConfig, RoleTracker, window_power
 from inference.transcript_guard import GuardConfig
@@ -37,7 +39,7 @@ _MAX_CHANNELS: Final = 2
 _AXES: Final = 2  # channels, samples
 
 
-class AudioFormatUnsupportedError(ValueError):
+class AudioFormatUnsupportedError(InferenceError, ValueError):
     """A chunk that is not 16 kHz int16 with one or two channels reached the reader."""
 
 
@@ -121,7 +123,7 @@ class _Tally:
 
 
 class VoiceReader:
-    """Reads the voice of one session.
+    """Reads the voice of one session; `purge` may come from another thread at any time.
 
     Args:
         vad_factory: Makes one voice activity stream for each channel.
@@ -147,6 +149,7 @@ class VoiceReader:
             prosody=self._config.prosody,
             waiting=self._config.waiting_utterances,
         )
+        self._lock = threading.Lock()
         self._reset()
 
     def _reset(self) -> None:
@@ -165,23 +168,18 @@ class VoiceReader:
         Raises:
             AudioFormatUnsupportedError: The chunk is not 16 kHz int16 with one or two channels.
         """
-        audio = chunk.open()
-        _check(audio)
-        self._join(audio)
-        if self._rest is None:
-            return
-        windows = self._rest.shape[1] // WINDOW
-        for index in range(windows):
-            window = self._rest[:, index * WINDOW : (index + 1) * WINDOW]
-            self._take(window, self._rest_ns + index * WINDOW * _NS // RATE_HZ)
-        # A copy, so that the chunk it is a view of can be freed.
-        self._rest = self._rest[:, windows * WINDOW :].copy()
-        self._rest_ns += windows * WINDOW * _NS // RATE_HZ
+        with self._lock:
+            audio = chunk.open()  # under the lock: no sound may come in behind a purge
+            _check(audio)
+            self._hear(audio)
 
     def finish(self) -> None:
         """End the utterance under way and wait until all of them are read."""
-        self._break()
-        self._reader.finish()
+        with self._lock:
+            try:
+                self._break()
+            finally:
+                self._reader.finish()
 
     def evidence(self) -> VoiceEvidence:
         """Return what was read so far; complete after `finish`."""
@@ -202,8 +200,22 @@ class VoiceReader:
 
     def purge(self) -> None:
         """Drop all sound and evidence; the reader is as new."""
-        self._reader.drop()
-        self._reset()
+        self._reader.abandon()  # first: whoever holds the lock is let go at once
+        with self._lock:
+            self._reader.drop()
+            self._reset()
+
+    def _hear(self, audio: AudioChunk) -> None:
+        self._join(audio)
+        if self._rest is None:
+            return
+        windows = self._rest.shape[1] // WINDOW
+        for index in range(windows):
+            window = self._rest[:, index * WINDOW : (index + 1) * WINDOW]
+            self._take(window, self._rest_ns + index * WINDOW * _NS // RATE_HZ)
+        # A copy, so that the chunk it is a view of can be freed.
+        self._rest = self._rest[:, windows * WINDOW :].copy()
+        self._rest_ns += windows * WINDOW * _NS // RATE_HZ
 
     def _join(self, audio: AudioChunk) -> None:
         """Put a chunk behind what is left of the one before, unless the time line broke between them."""

@@ -357,6 +357,33 @@ def test_purge_drops_sound_and_evidence_and_the_call_under_way(permit: Any) -> N
     assert voice.evidence() == VoiceEvidence()
 
 
+def test_purge_lets_go_of_a_reader_that_waits_for_the_recogniser(permit: Any) -> None:
+    listener = Listener(hold=threading.Event())
+    voice = reader(listener, config=VoiceConfig(waiting_utterances=1))
+    units = permit(chunked(dialogue("cccccc", turn_s=0.5)))
+
+    def hear_all() -> None:
+        for unit in units:
+            voice.hear(unit)
+
+    hearer = threading.Thread(target=hear_all)
+    hearer.start()
+    assert listener.entered.wait(30)
+    purger = threading.Thread(target=voice.purge)
+    purger.start()
+    while not voice._reader._dropped.is_set():
+        pass
+    assert listener.hold is not None
+    listener.hold.set()
+    hearer.join(30)
+    purger.join(30)
+    assert not hearer.is_alive()
+    assert not purger.is_alive()
+    voice.purge()  # what was heard behind the first purge goes too
+    assert voice._reader._queue.empty()
+    assert voice.evidence() == VoiceEvidence()
+
+
 def test_a_purged_reader_serves_the_next_citizen(permit: Any) -> None:
     listener = Listener()
     voice = reader(listener)
@@ -403,6 +430,30 @@ def test_a_failing_transcriber_is_reported_and_not_swallowed(permit: Any) -> Non
         listen(voice, permit(chunked(dialogue("cccc"))))
     voice.purge()
     assert voice.evidence() == VoiceEvidence()
+
+
+def test_a_failure_carries_no_words_in_its_frames(permit: Any) -> None:
+    class Breaking(Judge):
+        def read(self, text: str) -> Opinion:
+            try:
+                int(text)
+            except ValueError as error:
+                raise RuntimeError("the text model is broken") from error
+
+    voice = reader(Listener(), Breaking())
+    with pytest.raises(RuntimeError) as caught:
+        listen(voice, permit(chunked(dialogue("c"))))
+    frames = []
+    item: BaseException | None = caught.value
+    while item is not None:
+        trace = item.__traceback__
+        while trace is not None:
+            frames.append(trace.tb_frame.f_code.co_name)
+            trace = trace.tb_next
+        item = item.__cause__
+    assert "finish" in frames
+    assert not {"_read", "read", "_work"} & set(frames)
+    assert "utterances" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_no_thread_is_left_behind(permit: Any) -> None:
