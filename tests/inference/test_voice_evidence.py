@@ -439,6 +439,7 @@ def test_a_failure_carries_no_words_in_its_frames(permit: Any) -> None:
                 int(text)
             except ValueError as error:
                 raise RuntimeError("the text model is broken") from error
+            return Opinion()
 
     voice = reader(Listener(), Breaking())
     with pytest.raises(RuntimeError) as caught:
