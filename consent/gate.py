@@ -305,7 +305,7 @@ class _Lease:
         try:
             self._gate.store.apply(self.record_id, State.EXPIRED, IndicatedBy.SYSTEM, "time-limit")
         except ConsentError as error:
-            _log.info("consent_expiry_not_logged", record_id=str(self.record_id), error=str(error))
+            _log.debug("consent_expiry_not_logged", record_id=str(self.record_id), error=str(error))
 
 
 class Gate:

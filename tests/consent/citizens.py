@@ -89,7 +89,7 @@ class Tripwire:
     opened: list[tuple[int, frozenset[Purpose]]] = field(default_factory=list)
     served: list[tuple[int, Purpose]] = field(default_factory=list)
     closed: int = 0
-    while_reading: Callable[[], None] | None = None
+    while_reading: Callable[[], object] | None = None
     stray: Purpose | None = None
     limit: int | None = None
     """Units before the end of the stream; then `read` gives None."""
