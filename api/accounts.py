@@ -74,6 +74,7 @@ class Accounts:
     """
 
     def __init__(self, database: Database, *, session_hours: float = 8.0) -> None:
+        """Keep the database; the key of the cookies is read on first use."""
         self._database = database
         self._session_s = session_hours * 3600
         self._hasher = PasswordHasher()
@@ -138,7 +139,8 @@ class Accounts:
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADMINISTRATOR_LOCK,))
             done = connection.execute(
                 "UPDATE users SET disabled_at = now() WHERE name = %s AND disabled_at IS NULL AND (role <> "
-                "'administrator' OR (SELECT count(*) FROM users WHERE role = 'administrator' AND disabled_at IS NULL)"
+                "'administrator' OR (SELECT count(*) FROM users WHERE role = 'administrator' "
+                "AND disabled_at IS NULL)"
                 " > 1) RETURNING name",
                 (name,),
             ).fetchone()
@@ -151,7 +153,8 @@ class Accounts:
         """Return every account by name."""
         with self._database.transaction() as connection:
             rows = connection.execute(
-                "SELECT name, role, must_change, areas, counters, disabled_at IS NOT NULL FROM users ORDER BY name"
+                "SELECT name, role, must_change, areas, counters, disabled_at IS NOT NULL "
+                "FROM users ORDER BY name"
             ).fetchall()
         return tuple(_account(row) for row in rows)
 
@@ -163,7 +166,8 @@ class Accounts:
         """
         with self._database.transaction() as connection:
             row = connection.execute(
-                "SELECT password_hash, failures, locked_until, disabled_at FROM users WHERE name = %s FOR UPDATE",
+                "SELECT password_hash, failures, locked_until, disabled_at FROM users "
+                "WHERE name = %s FOR UPDATE",
                 (name,),
             ).fetchone()
             right = self._matches(row[0] if row else self._absent, password)

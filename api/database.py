@@ -37,6 +37,7 @@ class Database:
     """
 
     def __init__(self, dsn: str, *, pool_size: int = 8, wait_s: float = 5.0) -> None:
+        """Prepare the pool without connecting."""
         self._dsn = dsn
         self._wait_s = wait_s
         self._pool: ConnectionPool[Connection] = ConnectionPool(
@@ -52,10 +53,12 @@ class Database:
         )
 
     def __enter__(self) -> Self:
+        """Open the pool."""
         self.open()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the pool."""
         self.close()
 
     def open(self) -> None:

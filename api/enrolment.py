@@ -165,8 +165,10 @@ def list_edges(database: Database) -> tuple[EdgeState, ...]:
     """Return every edge, active ones first."""
     with database.transaction() as connection:
         rows = connection.execute(
-            "SELECT id, name, coalesce((SELECT array_agg(code ORDER BY code) FROM counters WHERE edge_id = e.id), '{}'), "
-            "high_water, (SELECT count(*) FROM quarantine q WHERE q.edge_id = e.id), enrolled_at, last_received, "
+            "SELECT id, name, coalesce((SELECT array_agg(code ORDER BY code) FROM counters "
+            "WHERE edge_id = e.id), '{}'), "
+            "high_water, (SELECT count(*) FROM quarantine q WHERE q.edge_id = e.id), enrolled_at, "
+            "last_received, "
             "revoked_at FROM edges e ORDER BY revoked_at NULLS FIRST, name, id"
         ).fetchall()
     return tuple(EdgeState(row[0], row[1], tuple(row[2]), *row[3:]) for row in rows)

@@ -22,11 +22,11 @@ class ApiError(Exception):
     """Base of all errors of the central program."""
 
 
-class SettingsInvalid(ApiError, ValueError):
+class SettingsInvalid(ApiError, ValueError):  # noqa: N818 - named for what happened
     """The settings are wrong; the message names file and key."""
 
 
-class PortTaken(ApiError, OSError):
+class PortTaken(ApiError, OSError):  # noqa: N818 - named for what happened
     """The address is in use by another program."""
 
 
@@ -34,23 +34,23 @@ class PostgresError(ApiError, RuntimeError):
     """The embedded PostgreSQL cannot be used."""
 
 
-class PostgresMissing(PostgresError, FileNotFoundError):
+class PostgresMissing(PostgresError, FileNotFoundError):  # noqa: N818 - named for what happened
     """No PostgreSQL binaries were found."""
 
 
-class PostgresUnreachable(PostgresError, PermissionError):
+class PostgresUnreachable(PostgresError, PermissionError):  # noqa: N818 - named for what happened
     """The unprivileged user cannot enter a directory that the server needs."""
 
 
-class PostgresBusy(PostgresError):
+class PostgresBusy(PostgresError):  # noqa: N818 - named for what happened
     """Another program holds the data directory."""
 
 
-class DatabaseUnavailable(ApiError, ConnectionError):
+class DatabaseUnavailable(ApiError, ConnectionError):  # noqa: N818 - named for what happened
     """The database does not answer or cannot write; nothing was acknowledged."""
 
 
-class SchemaOutdated(ApiError, RuntimeError):
+class SchemaOutdated(ApiError, RuntimeError):  # noqa: N818 - named for what happened
     """The database is not at the newest migration."""
 
 
@@ -58,7 +58,7 @@ class EnrolmentError(ApiError, ValueError):
     """A counter, token or edge that cannot be enrolled or revoked."""
 
 
-class Refused(ApiError):
+class Refused(ApiError):  # noqa: N818 - named for what happened
     """A request the service answers with an RFC 9457 problem document.
 
     Attributes:
@@ -69,6 +69,7 @@ class Refused(ApiError):
     """
 
     def __init__(self, status: HTTPStatus, kind: str, detail: str, **extra: object) -> None:
+        """Keep what the problem document will say."""
         super().__init__(detail)
         self.status = status
         self.kind = kind

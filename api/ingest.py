@@ -158,6 +158,7 @@ class Ingest:
     """
 
     def __init__(self, database: Database, settings: IngestSettings) -> None:
+        """Keep the database and the limits."""
         self._database = database
         self._settings = settings
         self._months: set[object] = set()
@@ -247,7 +248,8 @@ def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receip
         raise Refused(
             HTTPStatus.CONFLICT,
             "sequence-gap",
-            f"entries {high_water + 1} to {batch.first_seq - 1} are missing: send again from {high_water + 1}",
+            f"entries {high_water + 1} to {batch.first_seq - 1} are missing: "
+            f"send again from {high_water + 1}",
             high_water=high_water,
         )
     repeated = [entry for entry in batch.entries if entry.seq <= high_water]
@@ -306,7 +308,8 @@ def _compare_repeated(connection: Connection, edge: UUID, repeated: list[Entry],
             raise Refused(
                 HTTPStatus.CONFLICT,
                 "sequence-reused",
-                f"entry {entry.seq} was committed with other content: the edge's outbox was restored or altered; "
+                f"entry {entry.seq} was committed with other content: the edge's outbox was restored "
+                "or altered; "
                 "enrol the edge again",
                 high_water=high_water,
                 seq=entry.seq,

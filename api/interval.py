@@ -67,7 +67,10 @@ def student_quantile(df: int) -> float:
 
 
 def _inside(t: float, df: int) -> float:
-    """Return P(-t < T < t) by the finite series for whole degrees of freedom (Abramowitz and Stegun 26.7.3-4)."""
+    """Return P(-t < T < t) by the finite series for whole degrees of freedom.
+
+    Abramowitz and Stegun, 26.7.3 and 26.7.4.
+    """
     angle = math.atan2(t, math.sqrt(df))
     cosine2 = math.cos(angle) ** 2
     term = math.cos(angle) if df % 2 else 1.0

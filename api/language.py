@@ -58,6 +58,6 @@ def decimal_text(plain: str, language: str) -> str:
 def moment_text(moment: datetime | None, language: str) -> str:
     """Return a moment as Vietnamese wall-clock time; a dash for none."""
     if moment is None:
-        return "–"
+        return "–"  # noqa: RUF001 - the dash of a range
     pattern = "HH:mm d/M/y" if language == "vi" else "d MMM y HH:mm"
     return format_datetime(local_time(moment), pattern, locale=language)

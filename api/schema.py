@@ -141,11 +141,15 @@ def ingest_statement() -> str:
     arrays = ", ".join(f"%s::{kind}[]" for kind in SIGNAL_COLUMNS.values())
     returning = ", ".join(name for name in SIGNAL_COLUMNS if name not in {"payload", "low_ppm", "high_ppm"})
     parts = [
-        f"WITH new AS (INSERT INTO signals ({columns}) "  # noqa: S608 - names are ours, values are bound
-        f"SELECT * FROM unnest({arrays}) AS t({columns}) ORDER BY t.signal_id "
-        f"ON CONFLICT (signal_id, window_start) DO NOTHING RETURNING {returning})",
-        f"dated AS (SELECT new.*, (window_start AT TIME ZONE '{DAY_ZONE}')::date AS day, counters.area "
-        "FROM new JOIN counters ON counters.code = new.counter)",
+        (
+            f"WITH new AS (INSERT INTO signals ({columns}) "  # noqa: S608 - names are ours, values are bound
+            f"SELECT * FROM unnest({arrays}) AS t({columns}) ORDER BY t.signal_id "
+            f"ON CONFLICT (signal_id, window_start) DO NOTHING RETURNING {returning})"
+        ),
+        (
+            f"dated AS (SELECT new.*, (window_start AT TIME ZONE '{DAY_ZONE}')::date AS day, counters.area "  # noqa: S608 - as above
+            "FROM new JOIN counters ON counters.code = new.counter)"
+        ),
     ]
     for table, key in (("rollup_counter_day", "counter"), ("rollup_area_day", "area")):
         names = ", ".join(ROLLUP_SUMS)
@@ -153,8 +157,9 @@ def ingest_statement() -> str:
         adds = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in ROLLUP_SUMS)
         parts.append(
             f"by_{key} AS (INSERT INTO {table} ({key}, day, {names}, last_received) "  # noqa: S608 - as above
-            f"SELECT {key}, day, {sums}, clock_timestamp() FROM dated GROUP BY {key}, day ORDER BY {key}, day "
+            f"SELECT {key}, day, {sums}, clock_timestamp() FROM dated "
+            f"GROUP BY {key}, day ORDER BY {key}, day "
             f"ON CONFLICT ({key}, day) DO UPDATE SET {adds}, "
             f"last_received = greatest({table}.last_received, excluded.last_received))"
         )
-    return ", ".join(parts) + " SELECT signal_id FROM new"
+    return ", ".join(parts) + " SELECT signal_id FROM new"  # noqa: S608 - as above

@@ -69,7 +69,8 @@ def bind(host: str, port: int) -> socket.socket:
         PortTaken: Another program listens there, or the address is not ours.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio turns off delayed sending on every connection it accepts.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -79,7 +80,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise PortTaken(
-                f"port {port} of {host} is taken by another program: stop it, or set server.port (0 takes a free one)"
+                f"port {port} of {host} is taken by another program: "
+                "stop it, or set server.port (0 takes a free one)"
             ) from None
         raise PortTaken(
             f"cannot listen on {host} port {port}: {error.strerror}; set server.host and server.port"
@@ -97,6 +99,7 @@ class CentralServer:
     """
 
     def __init__(self, settings: Settings) -> None:
+        """Keep the settings; nothing is started."""
         self._settings = settings
         self._stack = contextlib.ExitStack()
         self._listener: socket.socket | None = None

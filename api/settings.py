@@ -139,7 +139,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _disclosure(self) -> Self:
         if self.pages.minimum_n < MINIMUM_N and not self.demo.enabled:
-            msg = f"pages.minimum_n below {MINIMUM_N} is for demonstrations only: set demo.enabled = true, or raise it"
+            msg = (
+                f"pages.minimum_n below {MINIMUM_N} is for demonstrations only: "
+                "set demo.enabled = true, or raise it"
+            )
             raise ValueError(msg)
         return self
 

@@ -38,6 +38,7 @@ class Shield:
     """
 
     def __init__(self, app: ASGIApp, *, batch_bytes: int, body_timeout_s: float) -> None:
+        """Wrap an application."""
         self._app = app
         self._batch_bytes = batch_bytes
         self._body_timeout_s = body_timeout_s

@@ -99,8 +99,8 @@ def visible_counters(database: Database, account: Account) -> tuple[CounterState
     with database.transaction() as connection:
         rows = connection.execute(
             "SELECT c.code, c.unit, c.area, (SELECT max(last_received) FROM rollup_counter_day r "
-            "WHERE r.counter = c.code) FROM counters c WHERE %s OR c.code = ANY(%s) OR (c.area <> '' AND c.area = "
-            "ANY(%s)) ORDER BY c.code",
+            "WHERE r.counter = c.code) FROM counters c WHERE %s OR c.code = ANY(%s) OR (c.area <> '' "
+            "AND c.area = ANY(%s)) ORDER BY c.code",
             (account.is_administrator, list(account.counters), list(account.areas)),
         ).fetchall()
     return tuple(CounterState(*row) for row in rows)
@@ -110,7 +110,8 @@ def months_with_data(database: Database, counters: Sequence[str]) -> tuple[date,
     """Return the first days of the months in which the counters have sessions, oldest first."""
     with database.transaction() as connection:
         rows = connection.execute(
-            "SELECT DISTINCT date_trunc('month', day)::date FROM rollup_counter_day WHERE counter = ANY(%s) ORDER BY 1",
+            "SELECT DISTINCT date_trunc('month', day)::date FROM rollup_counter_day "
+            "WHERE counter = ANY(%s) ORDER BY 1",
             (list(counters),),
         ).fetchall()
     return tuple(row[0] for row in rows)

@@ -113,7 +113,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": schema} for status in statuses}
 
 
-def build_router(settings: Settings, database: Database, accounts: Accounts, metrics: Metrics) -> APIRouter:
+def build_router(settings: Settings, database: Database, accounts: Accounts, metrics: Metrics) -> APIRouter:  # noqa: C901 - a list of short routes, not one branching function
     """Return the routes for edges, scrapers and the demonstration."""
     router = APIRouter()
     ingest = Ingest(database, settings.ingest)
@@ -239,7 +239,8 @@ def list_arrivals(database: Database, after: int, limit: int) -> Arrivals:
     """
     with database.transaction() as connection:
         rows = connection.execute(
-            "SELECT arrival, received_at, edge_id, counter, session_id, signal_id, score_ppm, low_ppm, high_ppm, "
+            "SELECT arrival, received_at, edge_id, counter, session_id, signal_id, score_ppm, "
+            "low_ppm, high_ppm, "
             "abstained FROM signals WHERE arrival > %s "
             "AND age(xmin) > age(pg_snapshot_xmin(pg_current_snapshot())::xid) ORDER BY arrival LIMIT %s",
             (after, limit),

@@ -15,10 +15,11 @@ from api.pages.rendering import Pages, no_op
 from api.wire import SESSION_COOKIE
 
 
-class PageRefused(ApiError):
+class PageRefused(ApiError):  # noqa: N818 - named for what happened
     """A page that is answered with a message for people."""
 
     def __init__(self, status: HTTPStatus, heading: str, detail: str, login: Login | None = None) -> None:
+        """Keep what the reader will be told."""
         super().__init__(detail)
         self.status = status
         self.heading = heading
@@ -26,10 +27,11 @@ class PageRefused(ApiError):
         self.login = login
 
 
-class GoTo(ApiError):
+class GoTo(ApiError):  # noqa: N818 - named for what happened
     """The reader must go to another page first."""
 
     def __init__(self, path: str) -> None:
+        """Keep what the reader will be told."""
         super().__init__(path)
         self.path = path
 

@@ -137,7 +137,7 @@ def _add_accounts(router: APIRouter, pages: Pages) -> None:
         return show(request, login)
 
     @router.post("/users")
-    def create(
+    def create(  # noqa: PLR0917 - FastAPI passes the form's fields by name
         request: Request,
         login: Annotated[Login, Depends(administrator)],
         role: Annotated[Role, Form()],
@@ -201,7 +201,7 @@ def _add_edges(router: APIRouter, pages: Pages) -> None:
         return show(request, login)
 
     @router.post("/edges")
-    def token(
+    def token(  # noqa: PLR0917 - FastAPI passes the form's fields by name
         request: Request,
         login: Annotated[Login, Depends(administrator)],
         csrf: Text = "",

@@ -95,7 +95,7 @@ def _dress(axes: Axes, first: date, gettext: Callable[[str], str], *, narrow: bo
     axes.set_xticks([1, 8, 15, 22, 29] if narrow else [1, *range(5, length + 1, 5)])
     axes.set_xticks(range(1, length + 1), minor=True)
     axes.set_xlabel(gettext("Day of the month"))
-    axes.set_ylabel(gettext("Uncalibrated signal (0–100)"))
+    axes.set_ylabel(gettext("Uncalibrated signal (0–100)"))  # noqa: RUF001 - the dash of a range
     axes.grid(axis="y", color=GRID, linewidth=0.8, zorder=0)
     axes.tick_params(length=0)
     axes.tick_params(which="minor", length=2, color=GRID)

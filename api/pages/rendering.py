@@ -53,6 +53,7 @@ class Pages:
     """Renders templates for one application."""
 
     def __init__(self, settings: Settings, database: Database, accounts: Accounts, metrics: Metrics) -> None:
+        """Load the templates."""
         self.settings = settings
         self.database = database
         self.accounts = accounts

@@ -204,4 +204,4 @@ def _chart_text(month: Month, language: str) -> str:
         return gettext("No day with enough sessions yet")
     title = gettext("Daily mean of the uncalibrated signal with its 95% interval")
     first, last = day_text(drawn[0].day, language), day_text(drawn[-1].day, language)
-    return f"{title}: {first} – {last}. {gettext('The table beside the chart lists every shown day.')}"
+    return f"{title}: {first} – {last}. {gettext('The table beside the chart lists every shown day.')}"  # noqa: RUF001 - the dash of a range

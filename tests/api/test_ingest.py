@@ -37,32 +37,30 @@ def send(ingest: Ingest, edge: Edge, first: int, payloads: list[Any]) -> Any:
 
 def rollup_faults(database: Database) -> list[Any]:
     """Compare both rollups with sums made again from the raw signals."""
-    names = ", ".join(ROLLUP_SUMS)
     sums = ", ".join(f"({source})::numeric AS {name}" for name, source in ROLLUP_SUMS.items())
     faults: list[Any] = []
     with database.transaction() as connection:
         for table, key in (("rollup_counter_day", "counter"), ("rollup_area_day", "area")):
             again = (
-                f"SELECT {key}, (window_start AT TIME ZONE 'Asia/Ho_Chi_Minh')::date AS day, {sums} "
+                f"SELECT {key}, (window_start AT TIME ZONE 'Asia/Ho_Chi_Minh')::date AS day, {sums} "  # noqa: S608 - names are ours
                 f"FROM signals JOIN counters ON code = counter GROUP BY 1, 2"
             )
-            kept = f"SELECT {key}, day, {', '.join(f'{n}::numeric' for n in ROLLUP_SUMS)} FROM {table}"
+            kept = f"SELECT {key}, day, {', '.join(f'{n}::numeric' for n in ROLLUP_SUMS)} FROM {table}"  # noqa: S608 - names are ours
             faults += connection.execute(
                 f"({again} EXCEPT {kept}) UNION ALL ({kept} EXCEPT {again})"
             ).fetchall()
-    assert names
     return faults
 
 
 def count(database: Database, table: str) -> int:
     with database.transaction() as connection:
-        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - names of ours
     assert row is not None
     return int(row[0])
 
 
 def test_a_batch_is_committed_and_acknowledged(ingest: Ingest, edge: Edge, database: Database) -> None:
-    rng = random.Random(1)
+    rng = random.Random(1)  # noqa: S311 - a seeded sequence, no secret
     receipt = send(ingest, edge, 1, [signal(rng), signal(rng, score=None), signal(rng, "counter-2")])
     assert (receipt.high_water, receipt.inserted, receipt.quarantined) == (3, 3, ())
     with database.transaction() as connection:
@@ -74,7 +72,7 @@ def test_a_batch_is_committed_and_acknowledged(ingest: Ingest, edge: Edge, datab
 
 
 def test_a_replay_changes_nothing(ingest: Ingest, edge: Edge, database: Database) -> None:
-    rng = random.Random(2)
+    rng = random.Random(2)  # noqa: S311 - a seeded sequence, no secret
     payloads = [signal(rng) for _ in range(5)]
     send(ingest, edge, 1, payloads)
     again = send(ingest, edge, 1, payloads)
@@ -84,7 +82,7 @@ def test_a_replay_changes_nothing(ingest: Ingest, edge: Edge, database: Database
 
 
 def test_a_gap_is_refused_with_the_high_water(ingest: Ingest, edge: Edge) -> None:
-    rng = random.Random(3)
+    rng = random.Random(3)  # noqa: S311 - a seeded sequence, no secret
     send(ingest, edge, 1, [signal(rng)])
     with pytest.raises(Refused) as caught:
         send(ingest, edge, 3, [signal(rng)])
@@ -93,7 +91,7 @@ def test_a_gap_is_refused_with_the_high_water(ingest: Ingest, edge: Edge) -> Non
 
 
 def test_other_content_under_a_used_number_is_refused(ingest: Ingest, edge: Edge, database: Database) -> None:
-    rng = random.Random(4)
+    rng = random.Random(4)  # noqa: S311 - a seeded sequence, no secret
     send(ingest, edge, 1, [signal(rng)])
     with pytest.raises(Refused) as caught:
         send(ingest, edge, 1, [signal(rng), signal(rng)])
@@ -136,7 +134,7 @@ def _no_score(payload: dict[str, Any]) -> None:
 def test_a_bad_entry_is_set_aside_and_the_rest_goes_on(
     ingest: Ingest, edge: Edge, database: Database, spoil: Callable[[dict[str, Any]], None], reason: str
 ) -> None:
-    rng = random.Random(5)
+    rng = random.Random(5)  # noqa: S311 - a seeded sequence, no secret
     bad = signal(rng)
     spoil(bad)
     receipt = send(ingest, edge, 1, [signal(rng), bad, signal(rng)])
@@ -150,7 +148,7 @@ def test_a_bad_entry_is_set_aside_and_the_rest_goes_on(
 
 
 def test_one_session_under_two_numbers_counts_once(ingest: Ingest, edge: Edge, database: Database) -> None:
-    payload = signal(random.Random(6))
+    payload = signal(random.Random(6))  # noqa: S311 - a seeded sequence, no secret
     receipt = send(ingest, edge, 1, [payload, payload])
     assert receipt.quarantined == (Quarantined(1, "duplicate-signal"),)
     later = send(ingest, edge, 3, [payload])
@@ -162,7 +160,7 @@ def test_one_session_under_two_numbers_counts_once(ingest: Ingest, edge: Edge, d
 @pytest.mark.parametrize("signature", [None, "", "!!", "AAAA", "A" * 88])
 def test_a_wrong_signature_is_refused(ingest: Ingest, edge: Edge, signature: str | None) -> None:
     with pytest.raises(Refused) as caught:
-        ingest.accept(edge.batch(1, [signal(random.Random(7))]), signature)
+        ingest.accept(edge.batch(1, [signal(random.Random(7))]), signature)  # noqa: S311 - a seeded sequence, no secret
     assert caught.value.status == HTTPStatus.UNAUTHORIZED
 
 
@@ -170,7 +168,7 @@ def test_a_signature_of_another_body_edge_or_a_revoked_edge_is_refused(
     ingest: Ingest, edge: Edge, database: Database
 ) -> None:
     other = enrolled_edge(database, ["counter-3"])
-    body = edge.batch(1, [signal(random.Random(8))])
+    body = edge.batch(1, [signal(random.Random(8))])  # noqa: S311 - a seeded sequence, no secret
     for wrong in (other.sign(body), edge.sign(body + b" ")):
         with pytest.raises(Refused) as caught:
             ingest.accept(body, wrong)
@@ -217,7 +215,7 @@ def test_a_malformed_envelope_is_refused(body: bytes, status: int) -> None:
 
 def test_a_lost_database_acknowledges_nothing(edge: Edge, dsn: str) -> None:
     lost = Database(dsn.replace("dbname=", "dbname=gone_"), wait_s=0.3)
-    body = edge.batch(1, [signal(random.Random(9))])
+    body = edge.batch(1, [signal(random.Random(9))])  # noqa: S311 - a seeded sequence, no secret
     with lost, pytest.raises(DatabaseUnavailable, match="try again"):
         Ingest(lost, IngestSettings()).accept(body, edge.sign(body))
 
@@ -230,11 +228,11 @@ def test_a_full_disk_acknowledges_nothing(ingest: Ingest, edge: Edge, database: 
         )
         connection.execute("CREATE TRIGGER no_room BEFORE UPDATE ON edges EXECUTE FUNCTION no_room()")
     with pytest.raises(DatabaseUnavailable, match="no room"):
-        send(ingest, edge, 1, [signal(random.Random(10))])
+        send(ingest, edge, 1, [signal(random.Random(10))])  # noqa: S311 - a seeded sequence, no secret
     assert count(database, "signals") == 0
     with database.transaction() as connection:
         connection.execute("DROP TRIGGER no_room ON edges")
-    assert send(ingest, edge, 1, [signal(random.Random(10))]).high_water == 1
+    assert send(ingest, edge, 1, [signal(random.Random(10))]).high_water == 1  # noqa: S311 - a seeded sequence, no secret
     assert rollup_faults(database) == []
 
 
@@ -244,7 +242,7 @@ def test_any_splits_replays_and_reorderings_give_exact_rollups(
     database: Database, data: st.DataObject
 ) -> None:
     seed = data.draw(st.integers(0, 2**32), label="seed")
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
     edge = enrolled_edge(database, ["counter-1", "counter-2"])
     ingest = Ingest(database, IngestSettings())
     before = count(database, "signals")
@@ -262,13 +260,15 @@ def test_any_splits_replays_and_reorderings_give_exact_rollups(
     while committed < total:
         first = data.draw(st.integers(1, total), label="first")
         last = data.draw(st.integers(first, total), label="last")
-        try:
-            receipt = send(ingest, edge, first, stream[first - 1 : last])
-        except Refused as refused:
-            assert refused.kind == "sequence-gap"
-            assert refused.extra["high_water"] == committed < first - 1
+        if first > committed + 1:
+            with pytest.raises(Refused) as caught:
+                send(ingest, edge, first, stream[first - 1 : last])
+            assert caught.value.kind == "sequence-gap"
+            assert caught.value.extra["high_water"] == committed
             last = min(total, committed + 7)
             receipt = send(ingest, edge, committed + 1, stream[committed:last])
+        else:
+            receipt = send(ingest, edge, first, stream[first - 1 : last])
         committed = max(committed, last)
         assert receipt.high_water == committed
     assert count(database, "signals") == before + total
@@ -277,13 +277,13 @@ def test_any_splits_replays_and_reorderings_give_exact_rollups(
 
 def test_concurrent_senders_of_two_edges_give_exact_rollups(database: Database) -> None:
     ingest = Ingest(database, IngestSettings())
-    rng = random.Random(11)
+    rng = random.Random(11)  # noqa: S311 - a seeded sequence, no secret
     edges = [enrolled_edge(database, [f"counter-{i}", f"desk-{i}"]) for i in range(2)]
     streams = [[signal(rng, rng.choice(edge.counters)) for _ in range(120)] for edge in edges]
     failures: list[BaseException] = []
 
     def run(index: int, seed: int) -> None:
-        local = random.Random(seed)
+        local = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
         try:
             done = 0
             while done < 120:
@@ -322,9 +322,9 @@ def test_partitions_of_other_months_are_made_on_demand(
     ingest: Ingest, edge: Edge, database: Database
 ) -> None:
     start = datetime.now(UTC) - timedelta(days=200)
-    send(ingest, edge, 1, [signal(random.Random(12), start=start)])
+    send(ingest, edge, 1, [signal(random.Random(12), start=start)])  # noqa: S311 - a seeded sequence, no secret
     with database.transaction() as connection:
-        assert connection.execute(f"SELECT count(*) FROM signals_{start:%Y_%m}").fetchone() == (1,)
+        assert connection.execute(f"SELECT count(*) FROM signals_{start:%Y_%m}").fetchone() == (1,)  # noqa: S608 - names are ours
         with pytest.raises(psycopg.errors.UndefinedTable):
             connection.execute("SELECT 1 FROM signals_1999_01")
         connection.rollback()

