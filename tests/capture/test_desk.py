@@ -29,7 +29,6 @@ class Counter:
             path, now=self.clocks.now, monotonic_ns=self.clocks.monotonic_ns, busy_s=0.05
         )
         self.grants: list[Grant] = []
-        self.finished = 0
         self.desk = self.make()
 
     def make(self, **options: object) -> Desk:
@@ -59,7 +58,7 @@ def test_the_whole_flow_of_one_who_agrees(counter: Counter) -> None:
     counter.clocks.advance(2.5)
     assert desk.decide(record_id, {Purpose.IMAGE: True, Purpose.VOICE: False}) is State.GIVEN
     view = desk.view()
-    assert (view.phase, view.capture_on, view.purposes) == (Phase.CAPTURING, True, {Purpose.IMAGE})
+    assert (view.phase, view.capture_on, view.purposes) == (Phase.CAPTURING, True, frozenset({Purpose.IMAGE}))
     assert counter.store.record(record_id).dwell_ms == 2500
     desk.finish()
     assert (desk.view().phase, desk.view().capture_on) == (Phase.THANKS, False)
