@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -75,6 +77,21 @@ def _settings(config: Path | None) -> Settings:
     return load_settings(config if config is not None else here if here.exists() else None)
 
 
+def _stop_in_order() -> None:
+    """Let SIGTERM and Ctrl-C leave through every `with`, so that PostgreSQL is stopped, once.
+
+    Uvicorn raises the signal again after its own shutdown; the default would end the process there.
+    """
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+
+
 @contextlib.contextmanager
 def _database(config: Path | None) -> Iterator[Database]:
     """Open the database: through the running service's server, or by starting it for this command."""
@@ -94,6 +111,7 @@ def run(config: ConfigOption = None) -> None:
     with _told():
         settings = _settings(config)
         configure_logging(settings.log_level)
+        _stop_in_order()
         with CentralServer(settings) as server:
             sys.stdout.write(server.greeting + "\n")
             sys.stdout.flush()
