@@ -138,7 +138,12 @@ def replay_command(
         try:
             counter = replay_counter().model_copy(update={"citizen_channel": channel})
             for path, script in zip(media, scripts, strict=True):
-                with tqdm(desc=path.name, unit=" units", file=sys.stderr, leave=True) as bar:
+                with tqdm(
+                    desc=path.name,
+                    unit=" units",
+                    file=sys.stderr,
+                    mininterval=0.2 if sys.stderr.isatty() else 10,
+                ) as bar:
                     progress = partial(_advance, bar)
                     results.append(
                         replay(path, script, perception, counter=counter, software=SOFTWARE, on_unit=progress)

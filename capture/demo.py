@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tomllib
@@ -90,6 +91,7 @@ class Centre:
         self._folder = folder
         self._token = secrets.token_urlsafe(24)
         self._process: subprocess.Popen[str] | None = None
+        self._scratch: Path | None = None
         self.address = ""
         self.password = ""
 
@@ -104,7 +106,7 @@ class Centre:
         settings.write_text(
             "# Settings of the demo's centre; a real one keeps minimum_n at 10.\n"
             "[server]\nport = 0\n\n"
-            f'[database]\ndata_dir = "{self._folder / "postgres"}"\n\n'
+            f'[database]\ndata_dir = "{self._database_folder()}"\n\n'
             "[pages]\nminimum_n = 1\n\n"
             f'[demo]\nenabled = true\narrivals_token = "{self._token}"\n',
             encoding="utf-8",
@@ -164,6 +166,14 @@ class Centre:
         given: list[dict[str, Any]] = answer.json()["arrivals"]
         return given
 
+    def _database_folder(self) -> Path:
+        """Return where PostgreSQL keeps its data: run by root it needs a folder that any user may enter."""
+        if os.geteuid() != 0:
+            return self._folder / "postgres"
+        self._scratch = Path(tempfile.mkdtemp(prefix="hailong-demo-"))
+        self._scratch.chmod(0o755)
+        return self._scratch / "postgres"
+
     def _wait_ready(self) -> None:
         process = self._process
         if process is None or process.stdout is None:
@@ -190,15 +200,15 @@ class Centre:
 
     def _stop(self) -> None:
         process = self._process
-        if process is None:
-            return
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 class Screen:
@@ -272,7 +282,7 @@ def run_demo(
 ) -> None:
     """Stream the sample counters through the whole system until Ctrl-C (or DEMO_EXIT=1)."""
     quiet_logs()
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 150)
     try:
         plan = read_plan(samples)
         _run(console, plan, folder.resolve(), stay=os.environ.get("DEMO_EXIT", "") in {"", "0"})
@@ -379,7 +389,7 @@ def _watch(console: Console, screen: Screen, worker: EdgeWorker, centre: Centre)
         for item in arrivals:
             if item["session_id"] not in seen:
                 seen.add(item["session_id"])
-                console.print(f"  → centre has a signal of {item['counter']}: {_figure(item['overall'])}")
+                console.print(f"  → centre has a signal of {item['counter']}: {_figure(item)}")
 
     def ended() -> bool:
         return all(playlist.join(0) for playlist in worker.playlists.values())
@@ -408,7 +418,7 @@ def final_rows(
     for item in plan:
         result = results[item.name]
         session_id: UUID | None = result.session.session_id if result.session else None
-        overall = arrived.get(str(session_id), {}).get("overall") or {}
+        overall = arrived.get(str(session_id), {})
         rows.append(
             {
                 "name": item.name,
@@ -454,7 +464,7 @@ def results_table(
             item.counter,
             item.name,
             result.state.value,
-            _figure(arrived[str(signal_.session_id)]["overall"]),
+            _figure(arrived[str(signal_.session_id)]),
             factors,
             "" if change.delta is None else f"{change.delta:+.2f}",
             f"face {signal_.quality.face_s:.0f} s, {signal_.quality.utterances} utterances",

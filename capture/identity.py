@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -82,6 +83,10 @@ class EdgeKey:
     def sign(self, body: bytes) -> str:
         """Return the signature over `body` in base64."""
         return base64.b64encode(self._key.sign(body)).decode()
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the raw public key in hexadecimal: how records name this edge."""
+        return hashlib.sha256(base64.b64decode(self.public_key())).hexdigest()
 
     def public_key(self) -> str:
         """Return the raw 32-byte public key in base64."""

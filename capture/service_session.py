@@ -259,18 +259,16 @@ class ServiceSession:
 def settle(store: ConsentStore, outbox: Outbox) -> int:
     """Resolve what an earlier run left between holding a signal and releasing it.
 
-    Called at the start, before `ConsentStore.recover` ends what is still open.
+    Called at the start, before `ConsentStore.recover` ends what is still open. A consent
+    that is still `given` may hide a withdrawal that could not be written before the crash:
+    its signal is discarded, as if the crash had come a moment earlier.
 
     Returns:
         The number of signals that were released.
     """
     released = 0
     for record_id in outbox.held():
-        state = store.state(record_id)
-        if state is State.GIVEN:
-            store.apply(record_id, State.COMPLETED, IndicatedBy.SYSTEM, "end-of-service")
-            state = State.COMPLETED
-        if state in {State.COMPLETED, State.EXPIRED}:
+        if store.state(record_id) in {State.COMPLETED, State.EXPIRED}:
             outbox.release(record_id)
             released += 1
         else:

@@ -140,7 +140,14 @@ class Uplink:
             entries = entries[: len(entries) // 2]
 
     def _take_answer(self, answer: httpx.Response, entries: tuple[Entry, ...]) -> int:
-        if answer.status_code == httpx.codes.CONFLICT and "high_water" in (given := _json(answer)):
+        if answer.status_code == httpx.codes.CONFLICT:
+            given = _json(answer)
+            if given.get("kind") == "sequence-reused" or "high_water" not in given:
+                raise UplinkRefused(
+                    f"the centre has other content under a number of this edge ({problem_detail(answer)}): "
+                    "this data folder is a copy, or was restored from an old backup. Nothing was taken. "
+                    "Enrol this edge again."
+                )
             # The centre knows less than we thought (restored from a backup): serve it again from there.
             asked = int(given["high_water"])
             if asked == self._resend_after:

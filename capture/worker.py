@@ -87,6 +87,7 @@ class EdgeWorker:
     monitor: LoopbackServer | None = field(init=False, default=None)
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
     _gate: Gate = field(init=False)
+    _key: EdgeKey = field(init=False)
 
     def __enter__(self) -> Self:
         """Open the data folder, load the networks, and start every counter.
@@ -153,7 +154,7 @@ class EdgeWorker:
             _log.info("resumed after an interruption", signals_released=released, consents_ended=len(ended))
 
     def _start_uplink(self, stack: ExitStack, folder: Path) -> None:
-        key = EdgeKey.load_or_make(folder)
+        key = self._key = EdgeKey.load_or_make(folder)
         enrolment = load_enrolment(folder)
         if self.config.centre is None:
             return
@@ -208,7 +209,8 @@ class EdgeWorker:
                 start_capture=counter.capture,
                 finish_capture=counter.finish,
                 decision_timeout_s=self.config.kiosk.decision_timeout_s,
-                validity_s=int(counter.config.longest_session_s),
+                validity_s=max(1, int(counter.config.longest_session_s)),
+                device_key_id=self._key.fingerprint(),
             )
             for code, counter in live.items()
         }

@@ -81,7 +81,7 @@ def test_an_error_names_file_key_and_line(
 
 def test_a_counter_without_devices_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, '[[counters]]\ncode = "quay-1"\n')
-    with pytest.raises(ConfigError, match="neither a camera nor a microphone"):
+    with pytest.raises(ConfigError, match="either a camera or microphone, or a playlist"):
         load_config(path)
 
 

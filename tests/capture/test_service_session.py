@@ -276,7 +276,7 @@ def test_nothing_is_opened_without_a_grant(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("then", "released", "state"),
     [
-        (None, 1, State.COMPLETED),
+        (None, 0, State.GIVEN),
         (State.COMPLETED, 1, State.COMPLETED),
         (State.WITHDRAWN, 0, State.WITHDRAWN),
         (State.REVOKED, 0, State.REVOKED),

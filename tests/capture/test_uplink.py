@@ -128,6 +128,19 @@ def test_a_centre_that_asks_for_what_is_gone_is_reported(
     assert uplink.outbox.depth() == 2
 
 
+def test_a_number_used_twice_stops_the_sending(
+    uplink: Uplink, centre: FakeCentre, client: httpx.Client
+) -> None:
+    fill(uplink.outbox, 2)
+    centre.answers.append(
+        lambda: httpx.Response(409, json={"kind": "sequence-reused", "high_water": 1, "detail": "seq 1"})
+    )
+    with pytest.raises(UplinkRefused, match=r"seq 1.*Enrol this edge again"):
+        uplink.send_once(client)
+    assert uplink.outbox.depth() == 2
+    assert centre.rows == {}
+
+
 def test_an_unknown_edge_keeps_its_signals_and_says_what_to_do(
     uplink: Uplink, centre: FakeCentre, client: httpx.Client
 ) -> None:

@@ -1,0 +1,226 @@
+"""`hailong bench`: what a session costs over the bare models, and what the centre takes.
+
+CPU seconds are compared, not wall time, and only ratios of one run are quoted: the
+machines this runs on are shared. Each run writes a dated record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from capture.commands import quiet_logs
+from capture.consent_script import ConsentScript
+from capture.recording import RecordingSource
+from capture.replay import replay, replay_counter
+from capture.worker import SOFTWARE
+from consent.purpose import Purpose
+from inference.perception import Perception
+from models.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+bench = typer.Typer(
+    name="bench", help="Measure stages, real-time factor and ingest.", pretty_exceptions_enable=False
+)
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+_PACKAGES: Final = ("numpy", "onnxruntime", "opencv-contrib-python-headless", "av", "viet-asr", "psycopg")
+_BOTH: Final = frozenset({Purpose.IMAGE, Purpose.VOICE})
+_GIVEN: Final = ConsentScript(decision="given", purposes=_BOTH, decides_after_s=0)
+
+
+class CpuMeter:
+    """CPU seconds spent inside the networks, by network.
+
+    Calls are counted by the CPU clock of their own thread, so that threads that run at
+    the same time do not count each other.
+    """
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.calls: dict[str, int] = defaultdict(int)
+
+    def metered(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the call with its CPU time added to a stage."""
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passes anything through
+            began = time.thread_time()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self.seconds[stage] += time.thread_time() - began
+                self.calls[stage] += 1
+
+        return wrapper
+
+
+class _Metered:
+    """A network of which some calls are metered; everything else is its own."""
+
+    def __init__(self, network: object, meter: CpuMeter, calls: dict[str, str]) -> None:
+        self._network = network
+        for name, stage in calls.items():
+            setattr(self, name, meter.metered(stage, getattr(network, name)))
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - stands for any network
+        return getattr(self._network, name)
+
+
+class _MeteredVoiceActivity:
+    """Voice activity makes a stream a channel; each stream is metered."""
+
+    def __init__(self, network: Any, meter: CpuMeter) -> None:  # noqa: ANN401 - as above
+        self._network = network
+        self._meter = meter
+
+    def stream(self) -> Any:  # noqa: ANN401 - as above
+        return _Metered(self._network.stream(), self._meter, {"probability": "voice activity"})
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
+        return getattr(self._network, name)
+
+
+@bench.callback(invoke_without_command=True)
+def run_bench(
+    media: Annotated[Path, typer.Option(help="Recording to measure on.")] = ROOT
+    / "samples"
+    / "satisfied.mp4",
+    folder: Annotated[Path, typer.Option(help="Where the dated record is written.")] = ROOT / "benchmarks",
+    *,
+    ingest: Annotated[bool, typer.Option(help="Also measure what the centre takes.")] = True,
+) -> None:
+    """Measure one recording through the whole edge, and the centre's ingest."""
+    quiet_logs()
+    typer.echo(f"edge: {media.name} …", err=True)
+    record: dict[str, Any] = {"machine": machine(), "edge": measure_edge(media)}
+    if ingest:
+        typer.echo("centre: ingest into a fresh database …", err=True)
+        record["ingest"] = measure_ingest()
+    path = folder / f"{datetime.now(UTC):%Y-%m-%d}-{record['machine']['commit'][:12]}.json"
+    folder.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    typer.echo(json.dumps(record, indent=1, ensure_ascii=False))
+    typer.echo(f"record written to {path}", err=True)
+
+
+def measure_edge(media: Path) -> dict[str, Any]:
+    """Measure one recording: CPU by stage, overhead over the bare models, counters a core."""
+    meter = CpuMeter()
+    loaded = Perception.load(Registry.default())
+    perception = replace(
+        loaded,
+        detector=_Metered(loaded.detector, meter, {"detect": "face detection"}),
+        expression=_Metered(loaded.expression, meter, {"predict": "expression"}),
+        voice_activity=_MeteredVoiceActivity(loaded.voice_activity, meter),
+        sentiment=_Metered(loaded.sentiment, meter, {"read": "text sentiment"}),
+    )
+    try:
+        decode_s, media_s = _decode_alone(media)
+        child = getattr(loaded.transcriber, "process_id", None)
+        child_before = _child_cpu_s(child)
+        began_cpu, began = time.process_time(), time.monotonic()
+        result = replay(media, _GIVEN, perception, counter=replay_counter(), software=SOFTWARE)
+        wall_s, own_s = time.monotonic() - began, time.process_time() - began_cpu
+        child_s = _child_cpu_s(getattr(loaded.transcriber, "process_id", None)) - child_before
+    finally:
+        loaded.close()
+    if result.error is not None or result.signal is None:
+        raise typer.BadParameter(f"{media} gave no signal: {result.error or result.consent}")
+    meter.seconds["transcription"] = child_s
+    models_s = sum(meter.seconds.values())
+    total_s = own_s + child_s
+    return {
+        "media": media.name,
+        "media_s": round(media_s, 1),
+        "models_cpu_share": {
+            stage: round(seconds / total_s, 3) for stage, seconds in sorted(meter.seconds.items())
+        },
+        "model_calls": dict(sorted(meter.calls.items())),
+        "decode_cpu_share": round(decode_s / total_s, 3),
+        "rest_cpu_share": round((total_s - models_s - decode_s) / total_s, 3),
+        "overhead_over_bare_models": round((total_s - models_s) / models_s, 3),
+        "overhead_without_decoding": round((total_s - models_s - decode_s) / models_s, 3),
+        "cpu_s_a_second_of_media": round(total_s / media_s, 3),
+        "real_time_factor": round(wall_s / media_s, 3),
+        "counters_a_core_extrapolated": round(media_s / total_s, 1),
+        "models": [version.model_dump(mode="json") for version in result.signal.models],
+    }
+
+
+def measure_ingest() -> dict[str, Any]:
+    """Measure the centre's ingest in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hailong", "central", "bench-ingest", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise typer.BadParameter(f"the ingest benchmark failed: {done.stderr.strip()[-800:]}")
+    measured: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return measured
+
+
+def machine() -> dict[str, Any]:
+    """Say what was measured where: processor, cores, versions, commit."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load_1_min": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "commit": _git("rev-parse", "HEAD") or "unknown",
+        "changed_files": len((_git("status", "--porcelain") or "").splitlines()),
+    }
+
+
+def _decode_alone(media: Path) -> tuple[float, float]:
+    """Decode without reading anything; returns CPU seconds and the length of the media."""
+    began = time.process_time()
+    device = RecordingSource(media).open(_BOTH)
+    first_ns = last_ns = None
+    try:
+        while (unit := device.read()) is not None:
+            first_ns = unit.captured_ns if first_ns is None else first_ns
+            last_ns = unit.captured_ns
+    finally:
+        device.close()
+    if first_ns is None or last_ns is None:
+        raise typer.BadParameter(f"{media} holds no picture and no sound")
+    return time.process_time() - began, (last_ns - first_ns) / 1e9
+
+
+def _child_cpu_s(process_id: int | None) -> float:
+    """CPU seconds of a child process so far; 0 before it runs."""
+    if process_id is None:
+        return 0.0
+    fields = Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def _git(*arguments: str) -> str | None:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603, S607 - fixed arguments
+    return done.stdout.strip() if done.returncode == 0 else None
