@@ -174,3 +174,23 @@ def reset_password(name: Annotated[str, typer.Argument()] = "admin", config: Con
 def openapi() -> None:
     """Print the OpenAPI schema of the service."""
     typer.echo(json.dumps(build_app(Settings()).openapi(), indent=2, ensure_ascii=False))
+
+
+@central.command("bench-ingest")
+def bench_ingest(
+    seconds: Annotated[
+        float, typer.Option(min=0.5, max=120, help="How long to send at each batch size.")
+    ] = 3.0,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure how many signals a second this machine commits, on a throw-away database."""
+    from api.bench_ingest import measure_ingest  # noqa: PLC0415 - the service itself never needs it
+
+    rates = measure_ingest(duration_s=seconds)
+    if as_json:
+        rows = [{"batch": rate.batch, "signals": rate.signals, "per_s": round(rate.per_s)} for rate in rates]
+        typer.echo(json.dumps({"ingest": rows}))
+        return
+    for rate in rates:
+        typer.echo(f"batch {rate.batch}: {rate.per_s:.0f} signals a second")

@@ -72,7 +72,7 @@ class CpuMeter:
 class _Metered:
     """A network of which some calls are metered; everything else is its own."""
 
-    def __init__(self, network: object, meter: CpuMeter, calls: dict[str, str]) -> None:
+    def __init__(self, network: Any, meter: CpuMeter, calls: dict[str, str]) -> None:  # noqa: ANN401 - stands for any network
         self._network = network
         for name, stage in calls.items():
             setattr(self, name, meter.metered(stage, getattr(network, name)))
@@ -122,13 +122,13 @@ def measure_edge(media: Path) -> dict[str, Any]:
     """Measure one recording: CPU by stage, overhead over the bare models, counters a core."""
     meter = CpuMeter()
     loaded = Perception.load(Registry.default())
-    perception = replace(
-        loaded,
-        detector=_Metered(loaded.detector, meter, {"detect": "face detection"}),
-        expression=_Metered(loaded.expression, meter, {"predict": "expression"}),
-        voice_activity=_MeteredVoiceActivity(loaded.voice_activity, meter),
-        sentiment=_Metered(loaded.sentiment, meter, {"read": "text sentiment"}),
-    )
+    metered: dict[str, Any] = {
+        "detector": _Metered(loaded.detector, meter, {"detect": "face detection"}),
+        "expression": _Metered(loaded.expression, meter, {"predict": "expression"}),
+        "voice_activity": _MeteredVoiceActivity(loaded.voice_activity, meter),
+        "sentiment": _Metered(loaded.sentiment, meter, {"read": "text sentiment"}),
+    }
+    perception = replace(loaded, **metered)
     try:
         decode_s, media_s = _decode_alone(media)
         child = getattr(loaded.transcriber, "process_id", None)
@@ -162,8 +162,8 @@ def measure_edge(media: Path) -> dict[str, Any]:
     }
 
 
-def measure_ingest() -> dict[str, Any]:
-    """Measure the centre's ingest in a process of its own."""
+def measure_ingest() -> list[dict[str, Any]]:
+    """Measure the centre's ingest by batch size, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "hailong", "central", "bench-ingest", "--json"],
         capture_output=True,
@@ -172,8 +172,8 @@ def measure_ingest() -> dict[str, Any]:
     )
     if done.returncode:
         raise typer.BadParameter(f"the ingest benchmark failed: {done.stderr.strip()[-800:]}")
-    measured: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return measured
+    rates: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])["ingest"]
+    return rates
 
 
 def machine() -> dict[str, Any]:
