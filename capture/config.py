@@ -14,7 +14,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from capture.errors import CaptureError
+from capture.address import SourceKind, parse_address
+from capture.errors import CaptureError, SourceAddressError
 from inference.signal import Code
 
 if TYPE_CHECKING:
@@ -99,6 +100,15 @@ class CounterConfig(_Strict):
                 f"counter '{self.code}' has either a camera or microphone, or a playlist: give one of the two"
             )
             raise ValueError(msg)
+        named = [("camera", self.camera), ("microphone", self.microphone)]
+        named += [(f"the media of '{item.name}'", item.media) for item in self.playlist]
+        for key, address in named:
+            if address is not None:
+                try:
+                    parse_address(address)
+                except SourceAddressError as error:  # the address itself may hold a password: not repeated
+                    msg = f"{key}: {error}"
+                    raise ValueError(msg) from None
         return self
 
 
@@ -173,9 +183,10 @@ def load_config(path: Path) -> EdgeConfig:
 
 def _anchored(config: EdgeConfig, folder: Path) -> EdgeConfig:
     def anchor(address: str | None) -> str | None:
-        if address is not None and address.startswith("file:"):
-            return f"file:{folder / address.removeprefix('file:')}"
-        return address
+        if address is None:
+            return None
+        parsed = parse_address(address)
+        return f"file:{folder / parsed.target}" if parsed.kind is SourceKind.FILE else address
 
     counters = tuple(
         counter.model_copy(

@@ -1,8 +1,9 @@
 """Recorded sessions served in order: decisions from consent files, media from files or streams.
 
 Each item becomes one session. Which items are done is read from the consent log, so a
-run that was killed goes on where it stopped: a session that was cut is a new
-transaction with a new record, and a finished one is never served twice.
+run that was killed goes on where it stopped: a session that was cut, at the question
+or while it was read, is a new transaction with a new record, and a finished one is
+never served twice.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from capture.errors import CaptureError
 from capture.reconnect import ReconnectPolicy
 from capture.sources import open_source
 from consent.errors import ConsentError
+from consent.record import IndicatedBy
 from consent.state import State
 
 if TYPE_CHECKING:
@@ -39,8 +41,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _NAMESPACE: Final = uuid5(NAMESPACE_URL, "hailong:playlist")
-_FINAL: Final = frozenset(State) - {State.OFFERED, State.GIVEN, State.EXPIRED, State.REVOKED}
-"""States after which an item is done; the others mean that it was cut and is served again."""
+_SHUTDOWN: Final = "shutdown"
+_CUT: Final = frozenset({_SHUTDOWN, "restart"})
+"""How a consent ends that was cut by us and not by its citizen, its end or its time."""
 _ATTEMPTS: Final = 100
 
 
@@ -131,15 +134,12 @@ class Playlist:
 
     def _next_attempt(self, item: PlaylistItem) -> int | None:
         """Return the number of the next attempt, or None when the item is done."""
-        states = {
-            self._store.record(record_id).session_id: self._store.state(record_id)
-            for record_id in self._store.record_ids()
-        }
+        last = {logged.event.session_id: logged.event for logged in self._store.events()}
         for attempt in range(_ATTEMPTS):
-            state = states.get(self._session_id(item, attempt))
-            if state is None:
+            event = last.get(self._session_id(item, attempt))
+            if event is None:
                 return attempt
-            if state in _FINAL:
+            if event.state is not State.REVOKED and event.method not in _CUT:
                 return None
         raise CaptureError(
             f"{item.name} was cut {_ATTEMPTS} times; look at the log of this edge for the reason"
@@ -154,11 +154,13 @@ class Playlist:
             self._store, self._counter.code, script, session_id=self._session_id(item, attempt)
         )
         self._tell(item, State.OFFERED)
-        self._stop.wait(script.decides_after_s)
+        if self._stop.wait(script.decides_after_s):  # nobody decides any more: asked anew at the next start
+            self._store.apply(record_id, State.DEFERRED, IndicatedBy.SYSTEM, _SHUTDOWN)
+            return ItemResult(item.name, self._counter.code, record_id, State.DEFERRED, None)
         state = decide_scripted(self._store, record_id, script)
         self._tell(item, state)
         session = self._capture(item, script, record_id) if state is State.GIVEN else None
-        state = self._store.state(record_id)
+        state = state if session is None else session.state
         self._tell(item, state)
         return ItemResult(item.name, self._counter.code, record_id, state, session)
 
@@ -166,6 +168,8 @@ class Playlist:
         source = open_source(item.media, reconnect=ReconnectPolicy(), paced=True)
         grant = self._gate.grant(record_id)
         session = self._counter.session(grant, oriented(self._counter.config, source))
+        if self._stop.is_set():  # `stop` came before there was this session to finish
+            session.finish()
         timers = [threading.Timer(self._counter.config.longest_session_s, session.finish)]
         if script.withdraws_after_s is not None:
             timers.append(

@@ -150,21 +150,31 @@ class ServiceSession:
             self._revoke("software-error")
         finally:
             self._analysis.purge()
-        result = SessionResult(
-            record_id=self.record_id,
-            session_id=self._grant.session_id,
-            counter=self._counter,
-            state=self._store.state(self.record_id),
-            signal=signal,
-            units=self._units,
-            error=error,
-        )
         try:
+            state, error = self._final_state(error)
+            result = SessionResult(
+                record_id=self.record_id,
+                session_id=self._grant.session_id,
+                counter=self._counter,
+                state=state,
+                signal=signal,
+                units=self._units,
+                error=error,
+            )
             if self._on_end is not None:
                 self._on_end(result)
         finally:
             self._ended.set()
         return result
+
+    def _final_state(self, error: str | None) -> tuple[State, str | None]:
+        """Return the state of the consent at the end, and what broke off the session."""
+        if not self._grant.ended():
+            return State.GIVEN, error
+        if self._grant.ended_by is None:  # nobody ended it: the lease was lost
+            self._revoke("lease-lost")
+            return State.REVOKED, error or "the consent log could not be read, so capture was stopped"
+        return self._grant.ended_by, error  # a withdrawal counts before it is written
 
     def _read(self) -> str | None:
         """Feed the analysis until the source or the grant ends; returns what broke it off."""
@@ -210,7 +220,8 @@ class ServiceSession:
             self._complete()  # an empty seat: there is nothing to send
             return None
         self._hold(signal)
-        if not self._complete():
+        # A withdrawal that came first may still be waiting to be written behind our own step.
+        if not self._complete() or self._grant.ended_by not in {State.COMPLETED, State.EXPIRED}:
             self._outbox.discard(self.record_id)
             return None
         self._outbox.release(self.record_id)

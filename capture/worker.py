@@ -123,6 +123,8 @@ class EdgeWorker:
         trace: TracebackType | None,
     ) -> None:
         """Finish the sessions under way, then stop everything in reverse order."""
+        for playlist in self.playlists.values():  # first, or a finished session would start the next item
+            playlist.stop()
         for counter in self.counters.values():
             counter.finish()
         for counter in self.counters.values():
