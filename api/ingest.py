@@ -11,7 +11,6 @@ import base64
 import binascii
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -132,7 +131,8 @@ def _entry(item: object, seq: int) -> Entry:
         canonical = json.dumps(payload, sort_keys=True, separators=(",", ":"))
     except RecursionError:
         _bad_envelope("a payload is nested too deeply")
-    digest = hashlib.sha256(f"{kind}\n{canonical}".encode()).digest()[:_DIGEST_BYTES]
+    # JSON may escape half a surrogate pair, which plain UTF-8 cannot hold.
+    digest = hashlib.sha256(f"{kind}\n{canonical}".encode("utf-8", "surrogatepass")).digest()[:_DIGEST_BYTES]
     return Entry(seq, kind, payload, canonical, digest)
 
 
@@ -174,8 +174,16 @@ class Ingest:
         counters = self._authenticate(batch.edge, body, signature)
         sorted_out = self._validate(batch, counters)
         self._create_partitions(sorted_out.starts)
-        with self._database.transaction() as connection:
-            return _commit(connection, batch, sorted_out)
+        try:
+            with self._database.transaction() as connection:
+                return _commit(connection, batch, sorted_out)
+        except psycopg.errors.CheckViolation as error:  # a partition was dropped under our feet
+            self._months.clear()
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "partition-missing",
+                "a monthly partition is missing: try again",
+            ) from error
 
     def _authenticate(self, edge: UUID, body: bytes, signature: str | None) -> frozenset[str]:
         """Return the counters of the edge if the signature is its own."""
@@ -211,9 +219,7 @@ class Ingest:
             if signal is None or reason:
                 result.aside.append((entry, reason))
             else:
-                result.rows.append(
-                    signal_row(signal, edge_id=batch.edge, seq=entry.seq, payload=entry.canonical)
-                )
+                result.rows.append(signal_row(signal, edge_id=batch.edge, seq=entry.seq))
                 result.starts.append(signal.window_start)
         return result
 
@@ -229,7 +235,7 @@ def _read_signal(entry: Entry) -> tuple[Signal | None, str]:
     if entry.kind != "signal":
         return None, "unknown-kind"
     try:
-        return Signal.model_validate_json(entry.canonical), ""
+        return Signal.model_validate_json(entry.canonical, strict=True), ""
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         # Names of unknown keys come from outside: the reason keeps known names only.
@@ -265,12 +271,13 @@ def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receip
     rows = [values for values in sorted_out.rows if int(str(values[seq_at])) > high_water]
     aside = [(entry, reason) for entry, reason in sorted_out.aside if entry.seq > high_water]
     inserted = _insert(connection, rows)
-    duplicates = Counter(values[0] for values in rows)
     by_seq = {entry.seq: entry for entry in fresh}
+    claimed = set(inserted)
     for values in rows:
-        # The primary key held it back: an edge sends one session twice under two numbers.
-        if values[0] not in inserted or duplicates[values[0]] > 1:
-            duplicates[values[0]] -= 1
+        key = values[0], values[1]
+        if key in claimed:
+            claimed.remove(key)
+        else:  # the primary key held it back: an edge sends one session twice under two numbers
             aside.append((by_seq[int(str(values[seq_at]))], "duplicate-signal"))
     for entry, reason in aside:
         connection.execute(
@@ -316,16 +323,12 @@ def _compare_repeated(connection: Connection, edge: UUID, repeated: list[Entry],
             )
 
 
-def _insert(connection: Connection, rows: list[tuple[object, ...]]) -> set[UUID]:
+def _insert(connection: Connection, rows: list[tuple[object, ...]]) -> set[tuple[object, object]]:
+    """Insert what is new and return the primary keys of those rows."""
     if not rows:
         return set()
-    try:
-        arrays = [list(column) for column in zip(*rows, strict=True)]
-        return {row[0] for row in connection.execute(_STATEMENT, arrays)}
-    except psycopg.errors.CheckViolation as error:  # a partition was dropped under our feet
-        raise Refused(
-            HTTPStatus.SERVICE_UNAVAILABLE, "partition-missing", "a monthly partition is missing: try again"
-        ) from error
+    arrays = [list(column) for column in zip(*rows, strict=True)]
+    return {(row[0], row[1]) for row in connection.execute(_STATEMENT, arrays)}
 
 
 def _unauthorised() -> Refused:

@@ -77,7 +77,7 @@ def ppm(value: float | None) -> int | None:
     return None if value is None else round(value * PPM)
 
 
-def signal_row(signal: Signal, *, edge_id: object, seq: int, payload: str) -> tuple[object, ...]:
+def signal_row(signal: Signal, *, edge_id: object, seq: int) -> tuple[object, ...]:
     """Return the values of one signal in the order of SIGNAL_COLUMNS."""
     overall, quality = signal.overall, signal.quality
     variance = None
@@ -107,7 +107,7 @@ def signal_row(signal: Signal, *, edge_id: object, seq: int, payload: str) -> tu
         round(quality.gap_s * 1000),
         quality.gaps,
         round(quality.dropped_s * 1000),
-        payload,
+        signal.model_dump_json(),  # as we write it: nothing rides on a sender's spelling
     )
 
 
@@ -143,7 +143,7 @@ def ingest_statement() -> str:
     parts = [
         (
             f"WITH new AS (INSERT INTO signals ({columns}) "  # noqa: S608 - names are ours, values are bound
-            f"SELECT * FROM unnest({arrays}) AS t({columns}) ORDER BY t.signal_id "
+            f"SELECT * FROM unnest({arrays}) AS t({columns}) ORDER BY t.signal_id, t.seq "
             f"ON CONFLICT (signal_id, window_start) DO NOTHING RETURNING {returning})"
         ),
         (
@@ -162,4 +162,4 @@ def ingest_statement() -> str:
             f"ON CONFLICT ({key}, day) DO UPDATE SET {adds}, "
             f"last_received = greatest({table}.last_received, excluded.last_received))"
         )
-    return ", ".join(parts) + " SELECT signal_id FROM new"  # noqa: S608 - as above
+    return ", ".join(parts) + " SELECT signal_id, window_start FROM new"  # noqa: S608 - as above

@@ -21,6 +21,7 @@ from api.errors import DatabaseUnavailable, Refused
 from api.ingest import Ingest, Quarantined, parse_batch
 from api.schema import ROLLUP_SUMS, SIGNAL_COLUMNS
 from api.settings import IngestSettings
+from inference.signal import Signal
 from tests.api.senders import Edge, enrolled_edge, signal
 
 
@@ -149,7 +150,7 @@ def test_a_bad_entry_is_set_aside_and_the_rest_goes_on(
 def test_one_session_under_two_numbers_counts_once(ingest: Ingest, edge: Edge, database: Database) -> None:
     payload = signal(random.Random(6))  # noqa: S311 - a seeded sequence, no secret
     receipt = send(ingest, edge, 1, [payload, payload])
-    assert receipt.quarantined == (Quarantined(1, "duplicate-signal"),)
+    assert receipt.quarantined == (Quarantined(2, "duplicate-signal"),)
     later = send(ingest, edge, 3, [payload])
     assert later.quarantined == (Quarantined(3, "duplicate-signal"),)
     assert count(database, "signals") == 1
@@ -331,3 +332,91 @@ def test_partitions_of_other_months_are_made_on_demand(
         with pytest.raises(psycopg.errors.UndefinedTable):
             connection.execute("SELECT 1 FROM signals_1999_01")
         connection.rollback()
+
+
+def test_half_a_surrogate_pair_is_set_aside_not_an_error(
+    ingest: Ingest, edge: Edge, database: Database
+) -> None:
+    body = edge.batch(1, [{}], kind="\ud800")
+    receipt = ingest.accept(body, edge.sign(body))
+    assert receipt.quarantined == (Quarantined(1, "unknown-kind"),)
+    assert ingest.accept(body, edge.sign(body)).repeated == 1
+    text = edge.batch(2, [signal(random.Random(13)) | {"counter": "\ud800"}])  # noqa: S311 - a seeded sequence, no secret
+    assert ingest.accept(text, edge.sign(text)).high_water == 2
+    assert count(database, "quarantine") == 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "place"),
+    [
+        ({"image_permitted": 1}, "image_permitted"),
+        ({"image_permitted": "yes"}, "image_permitted"),
+        ({"window_start": 1_790_000_000}, "window_start"),
+        ({"overall": {"score": "0.5", "low": 0.1, "high": 0.9}}, "overall"),
+        ({"overall": {"score": True, "low": 0.1, "high": 1}}, "overall"),
+        ({"quality": {"gaps": 1.0}}, "quality"),
+        ({"quality": {"gaps": 10**400}}, "quality"),
+    ],
+)
+def test_nothing_is_read_as_another_type(
+    ingest: Ingest, edge: Edge, database: Database, spoil: dict[str, Any], place: str
+) -> None:
+    receipt = send(ingest, edge, 1, [signal(random.Random(14)) | spoil])  # noqa: S311 - a seeded sequence, no secret
+    assert len(receipt.quarantined) == 1
+    assert receipt.quarantined[0].reason.split(":")[2] == place
+    assert count(database, "signals") == 0
+
+
+def test_a_senders_spelling_is_not_kept(ingest: Ingest, edge: Edge, database: Database) -> None:
+    payload = signal(random.Random(15))  # noqa: S311 - a seeded sequence, no secret
+    spelt = payload | {
+        "session_id": "urn:uuid:" + payload["session_id"].upper(),
+        "window_start": payload["window_start"].replace("T", " "),
+    }
+    assert send(ingest, edge, 1, [spelt]).quarantined == ()
+    with database.transaction() as connection:
+        row = connection.execute("SELECT payload FROM signals").fetchone()
+    assert row is not None
+    assert row[0] == Signal.model_validate(payload).model_dump(mode="json")
+
+
+def test_one_signal_id_at_two_times_is_two_rows_and_neither_is_set_aside(
+    ingest: Ingest, edge: Edge, database: Database
+) -> None:
+    payload = signal(random.Random(16))  # noqa: S311 - a seeded sequence, no secret
+    moved = payload | {"window_start": (datetime.now(UTC) - timedelta(hours=2)).isoformat()}
+    receipt = send(ingest, edge, 1, [payload, moved])
+    assert (receipt.inserted, receipt.quarantined) == (2, ())
+    assert rollup_faults(database) == []
+
+
+def test_a_partition_that_was_dropped_is_made_again(ingest: Ingest, edge: Edge, database: Database) -> None:
+    rng = random.Random(17)  # noqa: S311 - a seeded sequence, no secret
+    start = datetime.now(UTC) - timedelta(days=100)
+    send(ingest, edge, 1, [signal(rng, start=start)])
+    with database.transaction() as connection:
+        connection.execute(f"DROP TABLE signals_{start:%Y_%m}")
+    payload = signal(rng, start=start)
+    with pytest.raises(Refused) as caught:
+        send(ingest, edge, 2, [payload])
+    assert caught.value.kind == "partition-missing"
+    assert send(ingest, edge, 2, [payload]).inserted == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "day"),
+    [
+        ("2025-10-31T16:59:59.999999+00:00", "2025-10-31"),
+        ("2025-10-31T17:00:00+00:00", "2025-11-01"),
+        ("2025-11-01T00:00:00+07:00", "2025-11-01"),
+        ("2025-10-31T23:59:59-12:00", "2025-11-01"),
+    ],
+)
+def test_a_session_counts_on_the_vietnamese_day_it_started(
+    edge: Edge, database: Database, start: str, day: str
+) -> None:
+    ingest = Ingest(database, IngestSettings(max_age_days=3660))
+    begin = datetime.fromisoformat(start)
+    assert send(ingest, edge, 1, [signal(random.Random(18), start=begin)]).inserted == 1  # noqa: S311 - a seeded sequence, no secret
+    with database.transaction() as connection:
+        assert connection.execute("SELECT day::text FROM rollup_counter_day").fetchall() == [(day,)]
