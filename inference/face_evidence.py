@@ -255,8 +255,8 @@ class FaceReader:
         scale = min(1.0, self._config.detect_px / max(part.shape[:2]))
         if scale < 1.0:
             size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
-            # cv2.resize returns uint8 for uint8, which its stub does not say.
-            part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+            shrunk = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+            part = shrunk  # type: ignore[assignment]  # uint8 in, uint8 out, which the stub does not say
         across, down = (region.x2 - region.x1) / part.shape[1], (region.y2 - region.y1) / part.shape[0]
         return [
             Box(
