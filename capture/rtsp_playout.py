@@ -31,6 +31,7 @@ from av.stream import Stream
 from capture.container import in_time_order, nanoseconds
 
 _REPORT_INTERVAL_S = 5.0
+_CLOSE_LIMIT_S = 1.0
 _NTP_EPOCH_S = 2_208_988_800
 _SENDER_REPORT = 200
 _NS = 1_000_000_000
@@ -79,7 +80,8 @@ class PlayoutServer(RtspServer):  # type: ignore[misc] # its base ships no types
         await _rounds()
         if not abort:
             for session in tuple(self._sessions):
-                await session.close()
+                with suppress(TimeoutError):  # a client that no longer reads must not keep the others waiting
+                    await asyncio.wait_for(session.close(), _CLOSE_LIMIT_S)
         for line in tuple(self._lines):
             line.transport.abort()
         others = asyncio.all_tasks() - {asyncio.current_task()}
