@@ -7,10 +7,6 @@ officer's page the same bytes whatever the citizen chose.
 from __future__ import annotations
 
 import asyncio
-import errno
-import ipaddress
-import socket
-import threading
 import tomllib
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -21,7 +17,6 @@ from uuid import UUID
 
 import jinja2
 import structlog
-import uvicorn
 from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -31,7 +26,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from capture.desk import Phase
-from capture.errors import CaptureError, PortTaken
+from capture.loopback import LoopbackServer, NotLoopback, is_loopback
 from consent.errors import ConsentError, DecisionIncomplete, TransitionRefused
 from consent.notice import DEFAULT_LANGUAGE
 from consent.state import State
@@ -70,8 +65,7 @@ _QUIET: Final = {
 }
 
 
-class KioskNotLocal(CaptureError, ValueError):  # noqa: N818 - named for what happened
-    """The kiosk was told to listen beyond this machine."""
+KioskNotLocal = NotLoopback
 
 
 def build_kiosk(desks: Mapping[str, Desk]) -> Starlette:
@@ -293,17 +287,7 @@ def _refusal(method: str, headers: Mapping[bytes, str]) -> str | None:
     return None
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address means this machine, without asking a name server."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-class KioskServer:
+class KioskServer(LoopbackServer):
     """Serves the pages in a thread of its own.
 
     Args:
@@ -318,56 +302,9 @@ class KioskServer:
 
     def __init__(self, desks: Mapping[str, Desk], *, host: str = "127.0.0.1", port: int = 8710) -> None:
         """Take the port; pages are served from `start` on."""
-        if not is_loopback(host):
-            raise KioskNotLocal(
-                f"the kiosk page is served on this machine only, not on '{host}'. "
-                'Set host = "127.0.0.1" under [kiosk] in edge.toml.'
-            )
-        self._socket = _listen(host, port)
-        self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
-        config = uvicorn.Config(
-            build_kiosk(desks),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            timeout_graceful_shutdown=2,
+        super().__init__(
+            build_kiosk(desks), name="kiosk page", key="port under [kiosk]", host=host, port=port
         )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._serve, name="kiosk", daemon=True)
-
-    def start(self) -> None:
-        """Start to serve."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop serving and free the port."""
-        self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join(10)
-        self._socket.close()
-
-    def _serve(self) -> None:
-        self._server.run(sockets=[self._socket])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(64)
-    except OSError as error:
-        listener.close()
-        if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
-            raise
-        raise PortTaken(
-            f"the kiosk page cannot use port {port}: {error.strerror}. Stop the other program, or set "
-            "another port under [kiosk] in edge.toml (0 takes a free one)."
-        ) from error
-    return listener
 
 
 async def _tick(desks: Mapping[str, Desk]) -> None:
