@@ -43,6 +43,8 @@ def health(worker: EdgeWorker) -> dict[str, Any]:
     problems = [f"{code}: {playlist.error}" for code, playlist in worker.playlists.items() if playlist.error]
     if uplink is not None and uplink.last_error is not None:
         problems.append(f"uplink: {uplink.last_error}")
+    if uplink is not None and (clock := uplink.clock_problem()) is not None:
+        problems.append(f"clock: {clock}")
     counters = {code: counter.status() for code, counter in worker.counters.items()}
     problems += [f"{code}: {status.last_error}" for code, status in counters.items() if status.last_error]
     return {

@@ -7,6 +7,8 @@ import random
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -25,6 +27,7 @@ _log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 500
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+CLOCK_TOLERANCE_S: Final = 120.0
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
 _PRUNE_EVERY_S: Final = 3600.0
@@ -44,6 +47,7 @@ class UplinkState:
         failures: Attempts that failed in a row.
         last_error: What the last failed attempt said, None after a success.
         last_success_ns: Wall-clock time of the last confirmation, None before the first.
+        clock_behind_s: How far this machine's clock is behind the centre's, None before an answer.
     """
 
     delivered: int = 0
@@ -51,6 +55,17 @@ class UplinkState:
     failures: int = 0
     last_error: str | None = None
     last_success_ns: int | None = None
+    clock_behind_s: float | None = None
+
+    def clock_problem(self) -> str | None:
+        """Say that this machine's clock is wrong, or None when it is near the centre's."""
+        if self.clock_behind_s is None or abs(self.clock_behind_s) <= CLOCK_TOLERANCE_S:
+            return None
+        way = "behind" if self.clock_behind_s > 0 else "ahead of"
+        return (
+            f"this machine's clock is {abs(self.clock_behind_s):.0f} s {way} the centre's: set it, by NTP for "
+            "instance; leases are not affected, but sessions are recorded at wrong times"
+        )
 
 
 @dataclass(slots=True)
@@ -120,6 +135,7 @@ class Uplink:
             content=body,
             headers={"Content-Type": "application/json", "Hailong-Signature": self.key.sign(body)},
         )
+        self._state = replace(self._state, clock_behind_s=_clock_behind_s(answer))
         return self._take_answer(answer, entries)
 
     def _encode(self, entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], bytes]:
@@ -225,6 +241,15 @@ class Uplink:
         if self._resend_after is not None or confirmed:
             return 0.0
         return 5.0
+
+
+def _clock_behind_s(answer: httpx.Response) -> float | None:
+    """Read the centre's clock from its answer; HTTP dates have whole seconds."""
+    try:
+        theirs = parsedate_to_datetime(answer.headers["Date"])
+        return (theirs - datetime.now(UTC)).total_seconds()
+    except (KeyError, ValueError, TypeError):  # no date, no date we can read, or one without a zone
+        return None
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -139,6 +141,26 @@ def test_a_number_used_twice_stops_the_sending(
         uplink.send_once(client)
     assert uplink.outbox.depth() == 2
     assert centre.rows == {}
+
+
+@pytest.mark.parametrize(
+    ("date", "words"),
+    [
+        (timedelta(days=30), "behind the centre's: set it"),
+        (timedelta(days=-30), "ahead of the centre's: set it"),
+        (timedelta(seconds=5), None),
+        (None, None),
+    ],
+)
+def test_a_wrong_clock_is_told(
+    uplink: Uplink, centre: FakeCentre, client: httpx.Client, date: timedelta | None, words: str | None
+) -> None:
+    fill(uplink.outbox, 1)
+    headers = {} if date is None else {"Date": format_datetime(datetime.now(UTC) + date, usegmt=True)}
+    centre.answers.append(lambda: httpx.Response(200, json={"high_water": 1}, headers=headers))
+    assert uplink.send_once(client) == 1
+    problem = uplink.state.clock_problem()
+    assert problem is None if words is None else words in str(problem)
 
 
 def test_an_unknown_edge_keeps_its_signals_and_says_what_to_do(
