@@ -63,8 +63,8 @@ class UplinkState:
             return None
         way = "behind" if self.clock_behind_s > 0 else "ahead of"
         return (
-            f"this machine's clock is {abs(self.clock_behind_s):.0f} s {way} the centre's: set it, by NTP for "
-            "instance; leases are not affected, but sessions are recorded at wrong times"
+            f"this machine's clock is {abs(self.clock_behind_s):.0f} s {way} the centre's: set it, by NTP "
+            "for instance; leases are not affected, but sessions are recorded at wrong times"
         )
 
 
