@@ -1,5 +1,5 @@
 # Two commands on a fresh machine with Python 3.11, make and git: `make demo` and `make test`.
-# What they build lies in .venv, .tools and .cache; `make clean` removes it.
+# What they build lies in .venv, .tools, .cache and .run; `make clean` removes it.
 
 # The pins are compiled for Python 3.11; a newer one is taken where there is no 3.11.
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
@@ -38,7 +38,7 @@ lock: ## Compile requirements/*.in and pyproject.toml to pinned hashes (needs th
 	@$(PYTHON) -m setup.lock
 
 clean: ## Remove everything that make built
-	@rm -rf .venv .tools .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .tools .cache .run .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 run-environment:
