@@ -41,6 +41,9 @@ class CalibrationFile(BaseModel):
     """Labels of the network, in the order of the coefficients' columns."""
     floor: Annotated[float, Field(lt=0.0, ge=-50.0)]
     """Log-probabilities below this count as this: they carry no more information."""
+    second_network: Code | None = None
+    """The network that reads beside the first; its labels follow the first's."""
+    second_sha256: Sha256 | None = None
     coefficients: Annotated[tuple[tuple[_Finite, ...], ...], Field(min_length=3, max_length=3)]
     """One row a class (negative, neutral, positive), one column a label."""
     intercepts: Annotated[tuple[_Finite, ...], Field(min_length=3, max_length=3)]
@@ -85,15 +88,21 @@ def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def read_calibration(
-    source: Path | Traversable, *, network_sha256: str, labels: tuple[str, ...], version: str | None = None
+    source: Path | Traversable,
+    *,
+    network_sha256: str,
+    labels: tuple[str, ...],
+    version: str | None = None,
+    second_sha256: str | None = None,
 ) -> Calibration:
     """Read a calibration and check that it belongs to a network.
 
     Args:
         source: A TOML file.
         network_sha256: Hash of the network that it will be applied to.
-        labels: The network's labels in order.
+        labels: The network's labels in order; with a second network, its labels behind them.
         version: The version the model card names; None accepts any.
+        second_sha256: Hash of the network that reads beside the first, if one does.
 
     Raises:
         CalibrationError: The file is malformed, or was fitted for another network.
@@ -113,6 +122,11 @@ def read_calibration(
         raise CalibrationError(
             f"Calibration {source} was fitted for the network {content.network_sha256}, "
             f"not {network_sha256}. Fit it again for this network with 'python -m models.fit_expression'."
+        )
+    if content.second_sha256 != second_sha256:
+        raise CalibrationError(
+            f"Calibration {source} was fitted beside the second network {content.second_sha256 or '(none)'}, "
+            f"not {second_sha256 or '(none)'}. Fit it again with 'python -m models.fit_expression'."
         )
     if version is not None and content.version != version:
         raise CalibrationError(

@@ -175,26 +175,35 @@ def prepare(
     npm: Annotated[Path, typer.Option(help="Folder with the unpacked npm package of face-api.")],
     as_json: Json = False,
 ) -> None:
-    """Convert the published expression network and install it, if it matches the original."""
+    """Convert the published expression networks and install them, if they match the originals."""
     from models.convert import install_expression  # noqa: PLC0415 - set-up only
-    from models.expression import NAME  # noqa: PLC0415 - loads OpenCV
+    from models.expression import NAME, SECOND_NAME  # noqa: PLC0415 - loads OpenCV
+    from models.mini_xception import install_mini_xception, published_weights  # noqa: PLC0415 - set-up only
 
     registry = _registry()
-    (card,) = registry.versions(NAME)
     folder = prepared_folder()
-    typer.echo(f"converting {card.key} into {folder}", err=True)
-    try:
-        target, agreement = install_expression(_package(npm), folder, card.file.name, sha256=card.file.sha256)
-    except (ModelError, OSError) as error:
-        raise _fail(error) from error
+    made: list[dict[str, object]] = []
+    for name in (NAME, SECOND_NAME):
+        (card,) = registry.versions(name)
+        typer.echo(f"converting {card.key} into {folder}", err=True)
+        pinned = card.file.sha256
+        try:
+            if name == NAME:
+                target, agreement = install_expression(_package(npm), folder, card.file.name, sha256=pinned)
+            else:
+                target, agreement = install_mini_xception(
+                    published_weights(), folder, card.file.name, sha256=pinned
+                )
+        except (ModelError, OSError) as error:
+            raise _fail(error) from error
+        made.append({"name": card.name, "path": str(target), "sha256": pinned, **asdict(agreement)})
+        if not as_json:
+            typer.echo(
+                f"wrote {target}: {agreement.pictures} pictures read as by the original network, "
+                f"largest difference of a log-probability {agreement.largest_log_difference:.1e}"
+            )
     if as_json:
-        facts = {"path": str(target), "sha256": card.file.sha256, **asdict(agreement)}
-        typer.echo(json.dumps(facts))
-        return
-    typer.echo(
-        f"wrote {target}: {agreement.pictures} pictures read as by the original network, "
-        f"largest difference of a log-probability {agreement.largest_log_difference:.1e}"
-    )
+        typer.echo(json.dumps({"models": made}))
 
 
 def _package(folder: Path) -> Path:

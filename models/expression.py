@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 
 from models.calibration import Calibration, read_calibration, shipped_calibration
-from models.errors import CardError
+from models.errors import CardError, ModelFileMissing, UnknownModel
 from models.face_detectors import checked_image
 from models.session import ModelSession, open_session
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from models.registry import ModelFile, Registry
 
 NAME: Final = "face-api-expression"
+SECOND_NAME: Final = "mini-xception"
 _SIDE_PX: Final = 112
+_SECOND_SIDE_PX: Final = 64
 _BATCH: Final = 32
 _RAW_CLASS: Final = {
     "neutral": 1,
@@ -35,6 +38,9 @@ _RAW_CLASS: Final = {
 }
 
 
+_log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class Expression:
     """What one face shows.
@@ -43,7 +49,7 @@ class Expression:
         negative: Probability of an unpleasant expression, 0 to 1.
         neutral: Probability of a neutral one (surprise included).
         positive: Probability of a smile or laugh. The three sum to 1.
-        raw: The network's own probabilities in the order of its card's labels.
+        raw: The first network's own probabilities in the order of its card's labels.
     """
 
     negative: float
@@ -64,12 +70,13 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class ExpressionModel:
-    """The expression network with its calibration head.
+    """The expression network with its calibration head, and where present a second network.
 
     Attributes:
-        labels: The network's labels, in order.
-        calibration: The head, or None for the network's own probabilities summed by class.
+        labels: The first network's labels, in order.
+        calibration: The head, or None for the first network's own probabilities summed by class.
         mirrored: Whether each face is also read mirrored, and both readings averaged.
+        second: The network that reads beside the first, or None. Only the head joins the two.
     """
 
     name: str
@@ -79,12 +86,19 @@ class ExpressionModel:
     calibration: Calibration | None
     mirrored: bool
     session: ModelSession
+    second: ModelSession | None = None
 
     @classmethod
     def load(
-        cls, file: ModelFile, calibration: Calibration | None, *, mirrored: bool = True, threads: int = 1
+        cls,
+        file: ModelFile,
+        calibration: Calibration | None,
+        *,
+        mirrored: bool = True,
+        threads: int = 1,
+        second: ModelFile | None = None,
     ) -> ExpressionModel:
-        """Open the network of a verified file."""
+        """Open the network of a verified file, and the second network if its file is given."""
         unknown = [label for label in file.card.labels if label not in _RAW_CLASS]
         if unknown or not file.card.labels:
             raise CardError(
@@ -92,10 +106,15 @@ class ExpressionModel:
                 f"Known labels are {', '.join(_RAW_CLASS)}."
             )
         session = open_session(file.path, threads=threads)
-        return cls(*file.version_of(), file.card.labels, calibration, mirrored, session)
+        beside = None if second is None else open_session(second.path, threads=threads)
+        return cls(*file.version_of(), file.card.labels, calibration, mirrored, session, beside)
 
     def version_of(self) -> tuple[str, str, str]:
-        """Return name, version and hash as a signal records them (the calibration's version included)."""
+        """Return name, version and hash as a signal records them.
+
+        The version ends in the calibration's, which pins the hash of every network it was fitted
+        for: it tells whether a second network read along.
+        """
         version = self.version if self.calibration is None else f"{self.version}-{self.calibration.version}"
         return self.name, version, self.sha256
 
@@ -116,7 +135,7 @@ class ExpressionModel:
             return ()
         logs = self.log_probabilities(faces)
         classes = self.classes(logs)
-        raw = np.exp(logs)
+        raw = np.exp(logs[:, : len(self.labels)])
         raw /= raw.sum(axis=1, keepdims=True)
         return tuple(
             Expression(
@@ -129,13 +148,17 @@ class ExpressionModel:
         )
 
     def log_probabilities(self, faces: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
-        """Return the network's log-probabilities, shape (n, labels), averaged over mirrored readings."""
+        """Return log-probabilities averaged over mirrored readings, shape (n, labels).
+
+        With a second network its labels' columns follow the first's.
+        """
         parts = []
         for start in range(0, len(faces), _BATCH):
-            pictures = np.stack([_picture(face) for face in faces[start : start + _BATCH]])
-            logs = self._run(pictures)
-            if self.mirrored:
-                logs = (logs + self._run(np.ascontiguousarray(pictures[:, :, ::-1]))) / 2
+            crops = [checked_image(face) for face in faces[start : start + _BATCH]]
+            logs = self._run(self.session, np.stack([_picture(crop) for crop in crops]))
+            if self.second is not None:
+                beside = self._run(self.second, np.stack([_grey_picture(crop) for crop in crops]))
+                logs = np.concatenate([logs, beside], axis=1)
             parts.append(logs)
         return np.concatenate(parts)
 
@@ -143,11 +166,15 @@ class ExpressionModel:
         """Return probabilities of negative, neutral, positive from log-probabilities, shape (n, 3)."""
         if self.calibration is not None:
             return self.calibration.apply(log_probabilities)
-        return summed_by_class(log_probabilities, self.labels)
+        return summed_by_class(log_probabilities[:, : len(self.labels)], self.labels)
 
-    def _run(self, pictures: NDArray[np.float32]) -> NDArray[np.float64]:
-        (logs,) = self.session.run({self.session.input_names[0]: pictures})
-        return logs.astype(np.float64)
+    def _run(self, session: ModelSession, pictures: NDArray[np.float32]) -> NDArray[np.float64]:
+        (logs,) = session.run({session.input_names[0]: pictures})
+        read = logs.astype(np.float64)
+        if self.mirrored:
+            (logs,) = session.run({session.input_names[0]: np.ascontiguousarray(pictures[:, :, ::-1])})
+            read = (read + logs) / 2
+        return read
 
 
 def summed_by_class(log_probabilities: NDArray[np.float64], labels: Sequence[str]) -> NDArray[np.float64]:
@@ -161,9 +188,16 @@ def summed_by_class(log_probabilities: NDArray[np.float64], labels: Sequence[str
 
 
 def _picture(face: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Scale a BGR crop to the network's RGB input."""
-    scaled = cv2.resize(checked_image(face), (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA)
+    """Scale a BGR crop to the first network's RGB input."""
+    scaled = cv2.resize(face, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA)
     return scaled[:, :, ::-1].astype(np.float32)
+
+
+def _grey_picture(face: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Scale a BGR crop to the second network's grey input."""
+    grey = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)
+    scaled = cv2.resize(grey, (_SECOND_SIDE_PX, _SECOND_SIDE_PX), interpolation=cv2.INTER_AREA)
+    return scaled[:, :, None].astype(np.float32)
 
 
 def load_expression_model(
@@ -172,21 +206,44 @@ def load_expression_model(
     *,
     mirrored: bool = True,
     threads: int = 1,
+    second: bool | None = None,
 ) -> ExpressionModel:
-    """Load the expression network, with its shipped calibration or without.
+    """Load the best expression model that is present, with its shipped calibration or without.
+
+    Args:
+        registry: Where the files are looked up.
+        calibrated: Whether to use the shipped calibration.
+        mirrored: Whether each face is also read mirrored.
+        threads: Threads of each network.
+        second: Whether the second network reads along. None: where it is present and
+            `calibrated`, since only the calibration joins the two; its absence is logged.
 
     Raises:
         ModelFileMissing: The network was not prepared: run 'hailong models prepare'.
-        ModelHashMismatch: The file is not the one the card describes.
+        ModelHashMismatch: A file is not the one the card describes.
         CalibrationError: The calibration does not belong to the network.
     """
     file = registry.locate(NAME)
+    beside = _second(registry, demanded=second is True) if second or (second is None and calibrated) else None
     calibration = None
-    if calibrated and file.card.calibration is not None:
+    leading = file if beside is None else beside
+    if calibrated and leading.card.calibration is not None:
         calibration = read_calibration(
-            shipped_calibration(file.card.calibration.file),
+            shipped_calibration(leading.card.calibration.file),
             network_sha256=file.sha256,
-            labels=file.card.labels,
-            version=file.card.calibration.version,
+            labels=file.card.labels + (() if beside is None else beside.card.labels),
+            version=leading.card.calibration.version,
+            second_sha256=None if beside is None else beside.sha256,
         )
-    return ExpressionModel.load(file, calibration, mirrored=mirrored, threads=threads)
+    return ExpressionModel.load(file, calibration, mirrored=mirrored, threads=threads, second=beside)
+
+
+def _second(registry: Registry, *, demanded: bool) -> ModelFile | None:
+    """Find the second network; where it is missing and not demanded, say so and go on without."""
+    try:
+        return registry.locate(SECOND_NAME)
+    except (ModelFileMissing, UnknownModel) as missing:
+        if demanded:
+            raise
+        _log.warning("expression is read by one network, less well than by two: %s", missing)
+        return None

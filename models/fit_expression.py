@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from models.expression import ExpressionModel, load_expression_model, summed_by_class
+from models.expression import SECOND_NAME, ExpressionModel, load_expression_model, summed_by_class
 from models.expression_scores import FacePack, read_pack, score
 from models.registry import Registry
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from models.registry import ModelFile
 
 FLOOR: Final = -14.0
 STRENGTH: Final = 0.01
@@ -42,8 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="calibration file to write")
     parser.add_argument("--calibration-version", required=True, help="its version, a lower-case code")
     parser.add_argument("--fitted-on", required=True, help="one line: which faces, by what right")
+    parser.add_argument("--single", action="store_true", help="for the first network alone")
     chosen = parser.parse_args(arguments)
-    model = load_expression_model(Registry.default(), calibrated=False)
+    registry = Registry.default()
+    model = load_expression_model(registry, calibrated=False, second=not chosen.single)
     names, packs, weights = [], [], []
     for entry in chosen.packs:
         path, _, weight = entry.rpartition("=")
@@ -60,13 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unseen = _unseen(features, classes, emphasis, _people(packs))
     for index, name in enumerate(names):
         here = source == index
-        before = score(summed_by_class(logs[index], model.labels), classes[here])
+        own = logs[index][:, : len(model.labels)]
+        before = score(summed_by_class(own, model.labels), classes[here])
         after = score(unseen[here], classes[here])
         sys.stderr.write(
             f"{name}: {int(here.sum())} faces\n  before {asdict(before)}\n  after  {asdict(after)}\n"
         )
     head = _head().fit(features, classes, sample_weight=emphasis)
-    chosen.out.write_text(_toml(model, head, chosen.calibration_version, chosen.fitted_on), encoding="utf-8")
+    second = None if chosen.single else registry.locate(SECOND_NAME)
+    chosen.out.write_text(
+        _toml(model, second, head, chosen.calibration_version, chosen.fitted_on), encoding="utf-8"
+    )
     sys.stderr.write(f"wrote {chosen.out} (sha256 {hashlib.sha256(chosen.out.read_bytes()).hexdigest()})\n")
     return 0
 
@@ -105,14 +113,22 @@ def _unseen(
     return unseen
 
 
-def _toml(model: ExpressionModel, head: LogisticRegression, version: str, fitted_on: str) -> str:
+def _toml(
+    model: ExpressionModel, second: ModelFile | None, head: LogisticRegression, version: str, fitted_on: str
+) -> str:
     rows = ",\n".join("    [" + ", ".join(f"{value:.5f}" for value in row) + "]" for row in head.coef_)
-    labels = ", ".join(f'"{label}"' for label in model.labels)
+    names = model.labels + (() if second is None else second.card.labels)
+    beside = (
+        ""
+        if second is None
+        else f'second_network = "{second.card.name}"\nsecond_sha256 = "{second.sha256}"\n'
+    )
+    labels = ", ".join(f'"{label}"' for label in names)
     intercepts = ", ".join(f"{value:.5f}" for value in head.intercept_)
     return f"""version = "{version}"
 network = "{model.name}"
 network_sha256 = "{model.sha256}"
-labels = [{labels}]
+{beside}labels = [{labels}]
 floor = {FLOOR}
 # One row a class: negative, neutral, positive. One column a label, over log-probabilities
 # averaged over a face and its mirror image.

@@ -302,8 +302,9 @@ class VietAsr:
         line, _, self._pending = self._pending.partition(b"\n")
         try:
             answer = json.loads(line)
-        except ValueError as error:
-            raise TranscriberError(f"it answered {line[:80]!r}") from error
+        except ValueError:
+            # The line may hold spoken words, and so may the parser's error: neither goes on.
+            raise TranscriberError(f"it answered {len(line)} bytes that are no JSON") from None
         return {str(key): str(value) for key, value in answer.items()} if isinstance(answer, dict) else {}
 
     def _too_late(self) -> TranscriberTimeout:

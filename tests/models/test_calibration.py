@@ -56,6 +56,7 @@ def test_below_the_floor_nothing_changes(tmp_path: Path) -> None:
         ('"glad"]', '"happy"]', "columns"),
         ('version = "c9"', 'version = "c8"', "c9"),
         (SHA256, "b" * 64, "b" * 64),
+        ("floor", f'second_sha256 = "{"c" * 64}"\nfloor', "c" * 64),
         ('version = "c9"', "version = ", "cannot be read"),
     ],
 )
@@ -68,18 +69,36 @@ def test_a_calibration_of_something_else_is_refused(tmp_path: Path, old: str, ne
     assert str(path) in str(caught.value)
 
 
-def test_every_calibration_that_a_card_names_belongs_to_its_network() -> None:
-    cards = [card for card in Registry([]).cards() if card.calibration is not None]
-    assert cards
-    for card in cards:
-        assert card.calibration is not None
-        head = read_calibration(
-            shipped_calibration(card.calibration.file),
-            network_sha256=card.file.sha256,
-            labels=card.labels,
-            version=card.calibration.version,
-        )
-        assert head.coefficients.shape == (3, len(card.labels))
+def test_a_head_of_two_networks_is_read_for_both(tmp_path: Path) -> None:
+    path = written(tmp_path, FILE.replace("floor", f'second_sha256 = "{"c" * 64}"\nfloor'))
+    head = read_calibration(path, network_sha256=SHA256, labels=LABELS, second_sha256="c" * 64)
+    assert head.coefficients.shape == (3, 3)
+    with pytest.raises(CalibrationError, match="d" * 64):
+        read_calibration(path, network_sha256=SHA256, labels=LABELS, second_sha256="d" * 64)
+
+
+def test_every_calibration_that_a_card_names_belongs_to_its_networks() -> None:
+    registry = Registry([])
+    cards = {card.name: card for card in registry.cards() if card.calibration is not None}
+    assert set(cards) == {"face-api-expression", "mini-xception"}
+    first, second = cards["face-api-expression"], cards["mini-xception"]
+    assert first.calibration is not None
+    assert second.calibration is not None
+    alone = read_calibration(
+        shipped_calibration(first.calibration.file),
+        network_sha256=first.file.sha256,
+        labels=first.labels,
+        version=first.calibration.version,
+    )
+    assert alone.coefficients.shape == (3, 7)
+    pair = read_calibration(
+        shipped_calibration(second.calibration.file),
+        network_sha256=first.file.sha256,
+        labels=first.labels + second.labels,
+        version=second.calibration.version,
+        second_sha256=second.file.sha256,
+    )
+    assert pair.coefficients.shape == (3, 14)
 
 
 def test_softmax_survives_large_scores() -> None:

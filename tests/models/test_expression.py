@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.convert import drawn_picture
-from models.errors import InputError
+from models.errors import InputError, ModelFileMissing, ModelHashMismatch
 from models.expression import Expression, ExpressionModel, load_expression_model, summed_by_class
 from models.registry import Registry
 
@@ -78,9 +78,49 @@ def test_many_faces_read_as_each_alone(model: ExpressionModel) -> None:
 
 
 def test_the_version_names_the_calibration(model: ExpressionModel, bare: ExpressionModel) -> None:
-    assert model.version_of()[:2] == ("face-api-expression", "1.7.15-c1")
+    assert model.version_of()[:2] == ("face-api-expression", "1.7.15-p1")
     assert bare.version_of()[:2] == ("face-api-expression", "1.7.15")
     assert model.version_of()[2] == bare.version_of()[2]
+
+
+def without_second(folder: Path) -> Registry:
+    file = Registry.default().locate("face-api-expression")
+    (folder / file.card.file.name).symlink_to(file.path)
+    return Registry([folder])
+
+
+def test_a_missing_second_network_is_said_and_leaves_one_with_its_own_calibration(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = without_second(tmp_path)
+    alone = load_expression_model(registry)
+    assert alone.version_of()[:2] == ("face-api-expression", "1.7.15-c1")
+    assert alone.second is None
+    assert "hailong models prepare" in caplog.text
+    assert alone.log_probabilities(faces(2)).shape == (2, 7)
+    with pytest.raises(ModelFileMissing, match="mini-xception"):
+        load_expression_model(registry, second=True)
+
+
+def test_a_wrong_second_network_is_refused(tmp_path: Path) -> None:
+    registry = without_second(tmp_path)
+    (card,) = registry.versions("mini-xception")
+    (tmp_path / card.file.name).write_bytes(b"another network")
+    with pytest.raises(ModelHashMismatch, match="mini-xception"):
+        load_expression_model(registry)
+
+
+def test_both_networks_count(model: ExpressionModel) -> None:
+    assert model.calibration is not None
+    once = load_expression_model(Registry.default(), calibrated=False, mirrored=False, second=True)
+    shares = np.exp(once.log_probabilities(faces(1)))
+    assert (shares[:, :7].sum(), shares[:, 7:].sum()) == pytest.approx((1.0, 1.0), abs=1e-4)
+    logs = model.log_probabilities(faces(1))
+    assert logs.shape == (1, 14)
+    for columns in (slice(0, 7), slice(7, 14)):
+        other = logs.copy()
+        other[:, columns] = other[:, columns][:, ::-1]
+        assert model.classes(other) != pytest.approx(model.classes(logs), abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def test_a_child_that_hangs_is_ended_in_time(library: ModelFile, program: str) -
     [
         ("say(failed='no library')", "no library"),
         ("sys.exit(4)", "status 4"),
-        ("os.write(1, b'nonsense\\n')", "nonsense"),
+        ("os.write(1, b'nonsense\\n')", "8 bytes that are no JSON"),
         ("say(ready='')\npiece(); say(error='bad piece'); read(1)", "bad piece"),
     ],
 )
