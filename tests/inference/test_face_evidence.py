@@ -26,6 +26,7 @@ from inference.zones import SeatZone
 from models.expression import Expression, load_expression_model
 from models.face_detectors import Box, load_face_detector
 from models.registry import Registry
+from setup.layout import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NS = 1_000_000_000
+SAMPLES = ROOT / "samples"
 T0 = 1_700_000_000 * NS
 HZ = 12
 
@@ -374,29 +376,27 @@ def watch(reader: FaceReader, door: Door, path: Path, *, seconds: float = 60.0) 
     return reader.evidence()
 
 
-def test_the_sample_sessions_rank_as_they_were_made(
-    networks: Callable[[], FaceReader], door: Door, shared: Path
-) -> None:
+def test_the_sample_sessions_rank_as_they_were_made(networks: Callable[[], FaceReader], door: Door) -> None:
     scores = {}
     for name in ("satisfied", "neutral", "dissatisfied"):
-        evidence = watch(networks(), door, shared / "media" / f"{name}.mp4")
+        evidence = watch(networks(), door, SAMPLES / f"{name}.mp4")
         scores[name] = fuse(evidence, None).overall.score or 0.0
         assert evidence.rejections == {}
     assert scores["satisfied"] > 0.6 > scores["neutral"] > 0.4 > scores["dissatisfied"] > 0.0, scores
 
 
 def test_the_sample_bystander_never_reaches_the_expression_network(
-    networks: Callable[[], FaceReader], door: Door, shared: Path
+    networks: Callable[[], FaceReader], door: Door
 ) -> None:
-    evidence = watch(networks(), door, shared / "media" / "bystander.mp4")
+    evidence = watch(networks(), door, SAMPLES / "bystander.mp4")
     calls = sorted(evidence.calls_by_track.values())
     assert len(calls) >= 2, "the bystander must have been found, or the test shows nothing"
     assert calls[:-1] == [0] * (len(calls) - 1)
     assert calls[-1] == evidence.expression_calls > 50
 
 
-def test_an_empty_seat_gives_nothing(networks: Callable[[], FaceReader], door: Door, shared: Path) -> None:
-    evidence = watch(networks(), door, shared / "media" / "nobody.mp4")
+def test_an_empty_seat_gives_nothing(networks: Callable[[], FaceReader], door: Door) -> None:
+    evidence = watch(networks(), door, SAMPLES / "nobody.mp4")
     assert evidence.detections > 20
     assert (evidence.moments, evidence.expression_calls) == ((), 0)
 

@@ -12,39 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.evaluation_speech import load_sound
-from inference.media import AudioChunk
-from inference.voice_evidence import VoiceEvidence, VoiceReader
-from inference.word_errors import normalise, word_errors
 from models.registry import Registry
-from models.text_sentiment import TextSentiment
 from models.transcribers import Transcriber, load_transcriber
 from models.voice_activity import VoiceActivityNetwork, load_voice_activity
-
-RATE = 16_000
-
-
-class Opened:
-    """Stands for a permitted chunk; the gate itself is tested with the reader's fakes."""
-
-    def __init__(self, chunk: AudioChunk) -> None:
-        self._chunk = chunk
-
-    def open(self) -> AudioChunk:
-        return self._chunk
-
-
-class Recorder:
-    """A transcriber that remembers what went in and came out."""
-
-    def __init__(self, transcriber: Transcriber | None) -> None:
-        self._transcriber = transcriber
-        self.heard: list[NDArray[np.int16]] = []
-        self.texts: list[str] = []
-
-    def transcribe(self, samples: NDArray[np.int16]) -> str:
-        self.heard.append(samples)
-        self.texts.append("" if self._transcriber is None else self._transcriber.transcribe(samples))
-        return self.texts[-1]
+from tests.inference.dialogues import RATE, SAMPLES, Recorder, compare, listen, turns_of
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +28,6 @@ def transcriber() -> Iterator[Transcriber]:
     loaded = load_transcriber(Registry.default())
     yield loaded
     loaded.close()
-
-
-def listen(sound: NDArray[np.int16], network: VoiceActivityNetwork, recorder: Recorder) -> VoiceEvidence:
-    reader = VoiceReader(network.stream, recorder, TextSentiment.load())  # type: ignore[arg-type]  # a recording double
-    for index, at in enumerate(range(0, sound.shape[1], 1600)):
-        chunk = AudioChunk(sound[:, at : at + 1600], RATE, 10**18 + at * 62_500, index)
-        reader.hear(Opened(chunk))  # type: ignore[arg-type]  # as above
-    reader.finish()
-    return reader.evidence()
 
 
 def two_microphones(sound: NDArray[Any], seed: int) -> NDArray[np.int16]:
@@ -103,29 +65,65 @@ def test_what_is_not_speech_gives_no_words(
 
 
 def test_a_sample_dialogue_gives_the_citizens_words_and_not_the_officers(
-    shared: Path, network: VoiceActivityNetwork, transcriber: Transcriber
+    network: VoiceActivityNetwork, transcriber: Transcriber
 ) -> None:
-    folder = shared / "media"
-    turns = json.loads((folder / "neutral.ref.json").read_text(encoding="utf-8"))["turns"]
+    media = SAMPLES / "neutral.mp4"
     recorder = Recorder(transcriber)
-    evidence = listen(load_sound(folder / "neutral.mp4", channels=2), network, recorder)
-    citizen = [turn for turn in turns if turn["speaker"] == "citizen"]
-    assert len(evidence.utterances) == len(citizen)
-    for spoken, turn in zip(evidence.utterances, citizen, strict=True):
+    evidence = listen(load_sound(media, channels=2), network, recorder)
+    turns = [turn for turn in turns_of(media) if turn["speaker"] == "citizen"]
+    assert len(evidence.utterances) == len(turns)
+    for spoken, turn in zip(evidence.utterances, turns, strict=True):
         start_s, end_s = ((edge - 10**18) / 1e9 for edge in (spoken.start_ns, spoken.end_ns))
         assert start_s == pytest.approx(turn["start"], abs=0.6)
         assert end_s == pytest.approx(turn["end"], abs=0.6)
         assert spoken.negative + spoken.neutral + spoken.positive == pytest.approx(1.0, abs=1e-3)
-    said = " ".join(turn["text"] for turn in citizen)
-    assert word_errors(said, " ".join(recorder.texts)).rate < 0.6
-    only_officer = set(normalise(" ".join(t["text"] for t in turns if t["speaker"] == "officer")).split())
-    only_officer -= set(normalise(said).split())
-    assert len(only_officer & set(" ".join(recorder.texts).split())) <= 2
+    errors, officers = compare(media, recorder.texts)
+    assert errors.rate < 0.4
+    assert len(officers) <= 1, "one word may sound like the officer's"
 
 
-def test_an_empty_seat_gives_nothing(shared: Path, network: VoiceActivityNetwork) -> None:
+@pytest.mark.parametrize("name", ["satisfied", "dissatisfied", "bystander"])
+def test_an_officer_who_speaks_alone_never_reaches_the_transcriber(
+    network: VoiceActivityNetwork, name: str
+) -> None:
+    media = SAMPLES / f"{name}.mp4"
+    sound = load_sound(media, channels=2).copy()
+    spoken = np.zeros(sound.shape[1], bool)
+    for turn in turns_of(media):
+        if turn["speaker"] == "officer":
+            spoken[int((turn["start"] - 0.2) * RATE) : int((turn["end"] + 0.2) * RATE)] = True
+    assert spoken.sum() > 10 * RATE
+    # Both microphones stay on: the officer's voice in the citizen's is what must be kept out.
+    sound[:, ~spoken] = 0
     recorder = Recorder(None)
-    evidence = listen(load_sound(shared / "media" / "nobody.mp4", channels=2), network, recorder)
+    evidence = listen(sound, network, recorder)
+    assert recorder.heard == []
+    assert (evidence.utterances, evidence.speech_s) == ((), 0.0)
+
+
+def test_the_officers_turns_are_silent_in_what_is_transcribed(network: VoiceActivityNetwork) -> None:
+    media = SAMPLES / "satisfied.mp4"
+    sound = load_sound(media, channels=2)
+    recorder = Recorder(None)
+    listen(sound, network, recorder)
+    assert len(recorder.heard) == sum(turn["speaker"] == "citizen" for turn in turns_of(media))
+    officer = np.zeros(sound.shape[1], bool)
+    for turn in turns_of(media):
+        if turn["speaker"] == "officer":
+            officer[int(turn["start"] * RATE) : int(turn["end"] * RATE)] = True
+    for samples in recorder.heard:
+        # Speech is copied bit by bit, so the loudest moment is found again in the citizen's channel.
+        loudest = int(np.abs(samples.astype(np.int32)).argmax())
+        piece = samples[loudest - 32 : loudest + 32]
+        likely = np.flatnonzero(sound[0] == samples[loudest])
+        (at,) = [place for place in likely if np.array_equal(sound[0, place - 32 : place + 32], piece)]
+        own = slice(at - loudest, at - loudest + samples.shape[0])
+        assert not samples[officer[own]].any(), "the officer's part of an utterance is zero"
+
+
+def test_an_empty_seat_gives_nothing(network: VoiceActivityNetwork) -> None:
+    recorder = Recorder(None)
+    evidence = listen(load_sound(SAMPLES / "nobody.mp4", channels=2), network, recorder)
     assert recorder.heard == []
     assert (evidence.speech_s, evidence.dropped_s, evidence.utterances) == (0.0, 0.0, ())
     assert evidence.noise_dbfs is not None
