@@ -70,7 +70,7 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     pages = Pages(settings, store, accounts, metrics)
     problems.install(app, metrics)
     access.install(app, pages)
-    app.include_router(wire.build_router(settings, store, accounts, metrics))
+    app.include_router(wire.build_router(settings, store, metrics))
     app.include_router(administration.build_router(pages))
     app.include_router(supervision.build_router(pages))
     _add_static(app)

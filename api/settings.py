@@ -100,7 +100,16 @@ class DemoSettings(_Section):
     enabled: bool = Field(
         default=False, description="Allow a lower minimum_n and show the running day; adds a banner."
     )
-    arrivals_token: SecretStr | None = Field(default=None, description="Bearer token of GET /v1/arrivals.")
+    arrivals_token: SecretStr | None = Field(
+        default=None, min_length=8, description="Bearer token of GET /v1/arrivals; needs demo.enabled."
+    )
+
+    @model_validator(mode="after")
+    def _token_needs_the_switch(self) -> Self:
+        if self.arrivals_token is not None and not self.enabled:
+            msg = "arrivals_token shows single sessions: set enabled = true in a demonstration, or remove it"
+            raise ValueError(msg)
+        return self
 
 
 class Settings(BaseSettings):

@@ -12,7 +12,6 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from api.accounts import Accounts
 from api.database import Database
 from api.enrolment import enrol
 from api.errors import DatabaseUnavailable, Refused
@@ -113,7 +112,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": schema} for status in statuses}
 
 
-def build_router(settings: Settings, database: Database, accounts: Accounts, metrics: Metrics) -> APIRouter:  # noqa: C901 - a list of short routes, not one branching function
+def build_router(settings: Settings, database: Database, metrics: Metrics) -> APIRouter:  # noqa: C901 - a list of short routes, not one branching function
     """Return the routes for edges, scrapers and the demonstration."""
     router = APIRouter()
     ingest = Ingest(database, settings.ingest)
@@ -170,14 +169,17 @@ def build_router(settings: Settings, database: Database, accounts: Accounts, met
         _log.info("enrolled", edge=str(done.edge), counters=list(done.counters))
         return EnrolmentReceipt(edge=done.edge, counters=list(done.counters))
 
-    @router.get("/v1/arrivals", summary="List signals as they arrive", responses=_problems(401, 503))
+    @router.get(
+        "/v1/arrivals",
+        summary="List signals as they arrive, in demonstrations",
+        responses=_problems(401, 503),
+    )
     def arrivals(
-        request: Request,
         after: Annotated[int, Query(ge=0)] = 0,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         authorization: Annotated[str | None, Header(max_length=400)] = None,
     ) -> Arrivals:
-        _require_reader(settings, accounts, request, authorization)
+        _require_reader(settings, authorization)
         return list_arrivals(database, after, limit)
 
     @router.get("/healthz", summary="Tell whether the process lives")
@@ -211,23 +213,20 @@ def build_router(settings: Settings, database: Database, accounts: Accounts, met
     return router
 
 
-def _require_reader(
-    settings: Settings, accounts: Accounts, request: Request, authorization: str | None
-) -> None:
-    """Let an administrator's session or the demonstration's bearer token pass."""
+def _require_reader(settings: Settings, authorization: str | None) -> None:
+    """Let the demonstration's bearer token pass, and nobody else: each row is one citizen's session."""
     expected = settings.demo.arrivals_token
     scheme, _, given = (authorization or "").partition(" ")
-    if expected is not None and scheme.lower() == "bearer":
-        if hmac.compare_digest(given.strip().encode(), expected.get_secret_value().encode()):
-            return
-    else:
-        login = accounts.login_of(request.cookies.get(SESSION_COOKIE))
-        if login is not None and login.account.is_administrator and not login.account.must_change:
-            return
+    if (
+        expected is not None
+        and scheme.lower() == "bearer"
+        and hmac.compare_digest(given.strip().encode(), expected.get_secret_value().encode())
+    ):
+        return
     raise Refused(
         HTTPStatus.UNAUTHORIZED,
         "not-authenticated",
-        "log in as an administrator, or send the bearer token of demo.arrivals_token",
+        "single sessions are shown in demonstrations only: send the bearer token of demo.arrivals_token",
     )
 
 

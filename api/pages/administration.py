@@ -33,7 +33,7 @@ _MESSAGES: Final = (
 """What `api.accounts` says to people, here for the catalogue."""
 _log: Final = structlog.get_logger("api.pages")
 
-Text = Annotated[str, Form(max_length=2000)]
+Text = Annotated[str, Form(max_length=2000, pattern=r"^[^\x00]*$")]  # PostgreSQL keeps no NUL
 
 
 def build_router(pages: Pages) -> APIRouter:

@@ -9,6 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape
 
+from api.disclosure import points
 from api.schema import next_month
 from api.trends import Day
 
@@ -79,9 +80,10 @@ def _runs(days: Sequence[Day]) -> Iterator[list[Day]]:
 def _draw_run(axes: Axes, run: list[Day]) -> None:
     means = [day.mean for day in run if day.mean is not None]
     x = [float(day.day.day) for day in run]
-    low = [mean.low * 100 for mean in means]
-    high = [mean.high * 100 for mean in means]
-    value = [mean.value * 100 for mean in means]
+    # Coordinates can be read back: they tell no more than the table does.
+    low, high, value = (
+        [float(points(getattr(mean, name), mean.n)) for mean in means] for name in ("low", "high", "value")
+    )
     axes.fill_between(x, low, high, color=BAND, linewidth=0, zorder=2)
     axes.vlines(x, low, high, color="#8bb9d8", linewidth=1.2, zorder=3)
     axes.plot(x, value, color=LINE, linewidth=1.8, marker="o", markersize=4.5, zorder=4)

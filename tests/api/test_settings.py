@@ -35,6 +35,8 @@ def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         ("[server]\n\nport = 99999\n", r"line 3: 'server.port': .*65535"),
         ("[server\n", r"central.toml: not TOML: .*line 1"),
         ("[pages]\nminimum_n = 3\n", r"demo.enabled = true"),
+        ("[demo]\narrivals_token = 'let-me-see'\n", r"demo.*single sessions"),
+        ("[demo]\nenabled = true\narrivals_token = ''\n", r"arrivals_token.*at least 8"),
         ("[server]\ntls_key = 'x'\n", r"tls_certificate and tls_key belong together"),
     ],
 )

@@ -133,6 +133,22 @@ def test_a_chart_is_deterministic_text_and_named(size: str) -> None:
     assert len(svg) < 40_000
 
 
+@pytest.mark.parametrize(("n", "same"), [(20, True), (120, False)])
+def test_a_chart_tells_no_more_than_the_table(n: int, *, same: bool) -> None:
+    one, other = (
+        trend_svg(
+            FIRST,
+            build_month(
+                FIRST, {date(2026, 3, 2): row(n, score=score)}, Disclosure(10, date(2026, 4, 1))
+            ).days,
+            "wide",
+            gettext_of("vi"),
+        )
+        for score in (0.597, 0.603)
+    )
+    assert (one == other) is same
+
+
 def test_an_empty_chart_says_so() -> None:
     svg = trend_svg(FIRST, (), "wide", gettext_of("en")).decode()
     assert "No day with enough sessions yet" in svg
