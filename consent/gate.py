@@ -222,18 +222,20 @@ class _Lease:
         self.ended_by: State | None = None
         self._gate = gate
         self._over = threading.Event()
-        self._lock = threading.Lock()
+        self._renewal = threading.Lock()
+        self._ending = threading.Lock()  # apart: an end never waits for a store that answers slowly
         self._callbacks: list[Callable[[], None]] = []
         self._seen_ns = self._renew_at_ns = self._until_ns = gate.monotonic_ns()
 
     def start(self) -> frozenset[Purpose]:
         """Read the store for the first time; return what it permits."""
+        now = self._gate.monotonic_ns()  # before the look: a slow store makes no answer younger
         permitted = self._gate.store.permitted(self.record_id)
         if not permitted:
             self.end(None)
             return permitted
-        self._until_ns = self._gate.monotonic_ns() + self._gate.store.remaining_ns(self.record_id)
-        self._renew_at_ns = self._gate.monotonic_ns() + self._gate.lease_ns // 2
+        self._until_ns = now + self._gate.store.remaining_ns(self.record_id)
+        self._renew_at_ns = now + self._gate.lease_ns // 2
         return frozenset() if self._over.is_set() else permitted
 
     def over(self) -> bool:
@@ -244,7 +246,7 @@ class _Lease:
         """Tell whether the lease holds now; renews it when half of it has passed."""
         if self._over.is_set():
             return False
-        with self._lock:
+        with self._renewal:
             now = self._gate.monotonic_ns()
             if now < self._seen_ns:  # a monotonic clock that runs back cannot be trusted
                 verdict: State | None = None
@@ -272,7 +274,7 @@ class _Lease:
 
     def end(self, by: State | None) -> None:
         """End the lease for good and tell those who asked."""
-        with self._lock:
+        with self._ending:
             if self._over.is_set():
                 return
             self.ended_by = by
@@ -286,7 +288,7 @@ class _Lease:
 
     def on_end(self, callback: Callable[[], None]) -> None:
         """Remember whom to tell."""
-        with self._lock:
+        with self._ending:
             if not self._over.is_set():
                 self._callbacks.append(callback)
                 return
@@ -378,18 +380,10 @@ class Gate:
         if not wanted or grant._lease not in self._leases:  # noqa: SLF001 - the grant is ours
             raise NotPermitted(f"the consent {grant.record_id} permits none of this: no device was opened")
         device = source.open(wanted)
-        wake, done = threading.Event(), threading.Event()
-        grant.on_end(wake.set)
-        watcher = threading.Thread(
-            target=_watch, args=(grant, device, wake, done), name="consent-watch", daemon=True
-        )
         try:
-            watcher.start()
-            yield _units(grant, device, wanted, on_unit)
+            with _watched(grant, device):
+                yield _units(grant, device, wanted, on_unit)
         finally:
-            done.set()
-            wake.set()
-            watcher.join()
             device.close()
 
     def _halt(self, record_id: UUID, to: State) -> None:
@@ -426,6 +420,23 @@ def _units(
             on_unit(permitted)
         yield permitted
         del permitted
+
+
+@contextmanager
+def _watched(grant: Grant, device: Device[Any]) -> Iterator[None]:
+    """Interrupt the device when the grant ends within the block."""
+    wake, done = threading.Event(), threading.Event()
+    grant.on_end(wake.set)
+    watcher = threading.Thread(
+        target=_watch, args=(grant, device, wake, done), name="consent-watch", daemon=True
+    )
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        wake.set()
+        watcher.join()
 
 
 def _watch(grant: Grant, device: Device[Any], wake: threading.Event, done: threading.Event) -> None:

@@ -315,6 +315,68 @@ def test_a_blocked_read_is_interrupted_at_once(store: ConsentStore, gate: Gate, 
     assert not [item for item in threading.enumerate() if item.name == "consent-watch"]
 
 
+def test_a_withdrawal_does_not_wait_for_a_store_that_answers_slowly(
+    store: ConsentStore, gate: Gate, record_id: UUID, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = gate.grant(record_id)
+    asked, answer, told = threading.Event(), threading.Event(), threading.Event()
+    permitted = store.permitted
+
+    def slowly(wanted: UUID) -> frozenset[Purpose]:
+        found = permitted(wanted)
+        asked.set()
+        answer.wait(30)
+        return found
+
+    monkeypatch.setattr(store, "permitted", slowly)
+    clocks.advance(3)
+    alive: list[bool] = []
+    reader = threading.Thread(target=lambda: alive.append(grant.live(Purpose.IMAGE)))
+    reader.start()
+    assert asked.wait(30)
+    grant.on_end(told.set)
+    citizen_thread = threading.Thread(
+        target=store.apply, args=(record_id, State.WITHDRAWN, "citizen", "kiosk-touch")
+    )
+    citizen_thread.start()
+    stopped = told.wait(10)
+    answer.set()
+    reader.join(30)
+    citizen_thread.join(30)
+    assert stopped, "the withdrawal waited for the store"
+    assert alive == [False], "an answer from before the withdrawal was believed after it"
+
+
+def test_a_slow_first_look_makes_the_lease_no_longer(
+    store: ConsentStore, gate: Gate, record_id: UUID, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permitted = store.permitted
+
+    def slowly(wanted: UUID) -> frozenset[Purpose]:
+        found = permitted(wanted)
+        clocks.advance(10)
+        return found
+
+    monkeypatch.setattr(store, "permitted", slowly)
+    grant = gate.grant(record_id)
+    monkeypatch.setattr(store, "permitted", lambda _: frozenset())
+    assert not grant.live(Purpose.IMAGE)
+
+
+def test_the_device_is_closed_when_no_thread_can_watch_it(
+    gate: Gate, record_id: UUID, tripwire: Tripwire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = gate.grant(record_id)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"), gate.stream(grant, tripwire):
+        pass
+    assert (len(tripwire.opened), tripwire.closed, tripwire.served) == (1, 1, [])
+
+
 def test_those_who_asked_are_told_once_of_the_end(store: ConsentStore, gate: Gate, record_id: UUID) -> None:
     grant = gate.grant(record_id)
     told: list[str] = []
