@@ -22,6 +22,7 @@ from consent.purpose import Purpose
 
 if TYPE_CHECKING:
     from capture.consent_script import ConsentScript
+    from capture.replay import Replayed
     from capture.source import MediaUnit
     from consent.gate import Permitted
 
@@ -157,6 +158,9 @@ def replay_command(
     else:
         for result in results:
             typer.echo(f"{result.media}: {_sentence(result.to_json())}")
+    if channel != "only":
+        for result in results:
+            _explain_unheard(result)
     errors = [f"{result.media}: {result.error}" for result in results if result.error]
     if errors:
         _fail("\n".join(errors))
@@ -209,6 +213,17 @@ def _sentence(result: dict[str, object]) -> str:
         f"consent {result['consent']}, uncalibrated signal {overall['score']:.2f} "
         f"({overall['low']:.2f}-{overall['high']:.2f})"
     )
+
+
+def _explain_unheard(result: Replayed) -> None:
+    """Say why nothing was understood where all speech was dropped as nobody's."""
+    quality = result.signal.quality if result.signal is not None else None
+    if quality is not None and not quality.utterances and quality.dropped_s >= 1:
+        typer.echo(
+            f"hailong: {result.media}: {quality.dropped_s:.1f} s of speech were dropped, because "
+            "nobody can say who speaks. Where the microphone hears the citizen alone, add --channel only.",
+            err=True,
+        )
 
 
 def _advance(bar: tqdm[NoReturn], counter: str, unit: Permitted[MediaUnit]) -> None:

@@ -259,7 +259,7 @@ class _VideoTrack:
             pts_ns = self._next_pts_ns
         self._next_pts_ns = pts_ns + self._interval_ns
         captured_ns = self._clock.captured_ns(pts_ns, realtime_us)
-        pixels = cast("NDArray[np.uint8]", picture.to_ndarray(format="bgr24"))
+        pixels = _upright(cast("NDArray[np.uint8]", picture.to_ndarray(format="bgr24")), picture.rotation)
         pixels.setflags(write=False)
         segment = self._timeline.place(captured_ns, self._interval_ns)
         return Frame(pixels, captured_ns, next(self._index), segment)
@@ -327,6 +327,12 @@ class _AudioTrack:
         captured_ns = self._waiting_ns
         self._waiting_ns += samples.shape[1] * _NS // SAMPLE_RATE_HZ
         return AudioChunk(samples, SAMPLE_RATE_HZ, captured_ns, next(self._index), self._timeline.segment)
+
+
+def _upright(pixels: NDArray[np.uint8], rotation: int) -> NDArray[np.uint8]:
+    """Turn a picture as its container says it is to be shown (telephones store portrait lying down)."""
+    turns = round(rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
 def nanoseconds(pts: int | None, time_base: Fraction | None) -> int | None:

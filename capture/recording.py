@@ -92,10 +92,11 @@ class RecordingSource:
             return PulledDevice(
                 opening, permitted, tally=self._tally, started_ns=self._started_ns, paced=self._paced
             )
-        except SourceUnavailable as error:
+        except SourceUnavailable:
+            # The reader's own message advises to switch the source on: it is about cameras.
             raise BrokenMedia(
                 f"{self.address} is not a media file that can be read. "
-                f"Give an MP4, MKV, WAV or the like; play it once to see that it is whole. ({error})"
+                "Give an MP4, MKV, WAV or the like; play it once to see that it is whole."
             ) from None
 
     def _check_file(self) -> None:
