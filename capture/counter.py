@@ -33,7 +33,8 @@ class CounterStatus:
     Attributes:
         capturing: Whether a session is being read.
         sessions: Sessions so far by state of their consent at the end; nothing tells who refused.
-        last_error: What broke off the last session, None when it ended well.
+        last_error: What keeps the session under way from being read, or broke off the last one; None
+            when all is well.
     """
 
     capturing: bool
@@ -115,8 +116,10 @@ class Counter:
     def status(self) -> CounterStatus:
         """Return what health shows."""
         with self._lock:
-            capturing = self._session is not None and not self._session.ended
-            return CounterStatus(capturing, dict(self._ended), self._last_error)
+            session = self._session
+            capturing = session is not None and not session.ended
+            error = session.trouble if session is not None and capturing else self._last_error
+            return CounterStatus(capturing, dict(self._ended), error)
 
     def _session_ended(self, result: SessionResult) -> None:
         with self._lock:

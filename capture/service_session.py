@@ -22,6 +22,7 @@ import structlog
 
 from capture.errors import CaptureError
 from capture.outbox import OutboxFull
+from capture.source import SourceState
 from consent.errors import ConsentError, LedgerUnavailable, NotPermitted, TransitionRefused
 from consent.record import IndicatedBy
 from consent.state import State
@@ -124,6 +125,13 @@ class ServiceSession:
         """Whether the session is over."""
         return self._ended.is_set()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing comes from the device just now, in words; None while it gives units."""
+        health = self._source.health()
+        silent = health.state in {SourceState.WAITING, SourceState.FAILED} or not self._units
+        return health.last_error or None if silent else None
+
     def start(self) -> None:
         """Run in a thread of its own."""
         self._thread = threading.Thread(target=self.run, name=f"session-{self._counter}", daemon=True)
@@ -195,7 +203,7 @@ class ServiceSession:
         except CaptureError as broken:
             _log.warning("capture broke off", counter=self._counter, error=str(broken))
             return str(broken)
-        return None
+        return None if self._units else self.trouble  # a device that was waited for in vain
 
     def _conclude(self) -> Signal | None:
         if not self._may_conclude():

@@ -105,10 +105,10 @@ class EdgeWorker:
             stack.callback(self.outbox.close)
             self._recover()
             self._gate = Gate(self.store)
+            self._start_uplink(stack, folder)  # what waits is sent even where a network cannot be loaded
             if self.perception is None:
                 self.perception = Perception.load(Registry.default(), threads=self.config.threads)
                 stack.callback(self.perception.close)
-            self._start_uplink(stack, folder)
             self._make_counters(self.perception)
             self._start_kiosk(stack)
             self._start_monitor(stack)

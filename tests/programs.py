@@ -201,13 +201,17 @@ class Edge(Program):
 
     def wait_ready(self) -> None:
         """Wait until its counters work, or until it has ended as it should."""
+        self.wait_for("is ready")
+
+    def wait_for(self, words: str) -> None:
+        """Wait until it has said this since its start, or has ended as it should."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            if self.process.poll() == 0 or "is ready" in self._log.read_text()[self._began :]:
+            if words in self._log.read_text()[self._began :] or self.process.poll() == 0:
                 return
             assert self.running(), f"the edge ended by itself: {self.log()}"
-            time.sleep(0.05)
-        raise AssertionError(f"the edge is not ready: {self.log()}")
+            time.sleep(0.02)
+        raise AssertionError(f"the edge never said '{words}': {self.log()}")
 
     def wait_done(self, timeout_s: float = PATIENCE_S) -> int:
         """Wait until every playlist has ended and everything is delivered; returns the exit code."""

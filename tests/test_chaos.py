@@ -94,7 +94,9 @@ def _kill_in_turn(rng: random.Random, edge: Edge, central: Central, kills: int) 
         if rng.random() < 0.7:  # the others may find a program that has not come up again
             edge.wait_ready()
             central.wait_ready()
-        time.sleep(rng.uniform(0.5, 7.0))
+            if number % 2 == 0 and rng.random() < 0.6:
+                edge.wait_for("session ended")  # the moments around a signal are the ones that matter
+        time.sleep(rng.uniform(0.0, 3.0))
         if number % 2 == 0:
             whom = "edge" if edge.running() else "edge, which had ended"
             edge.kill()
