@@ -169,12 +169,11 @@ class ExpressionModel:
         return summed_by_class(log_probabilities[:, : len(self.labels)], self.labels)
 
     def _run(self, session: ModelSession, pictures: NDArray[np.float32]) -> NDArray[np.float64]:
-        (logs,) = session.run({session.input_names[0]: pictures})
+        # Both readings in one run cost a little less than two runs.
+        both = np.concatenate([pictures, pictures[:, :, ::-1]]) if self.mirrored else pictures
+        (logs,) = session.run({session.input_names[0]: both})
         read = logs.astype(np.float64)
-        if self.mirrored:
-            (logs,) = session.run({session.input_names[0]: np.ascontiguousarray(pictures[:, :, ::-1])})
-            read = (read + logs) / 2
-        return read
+        return (read[: len(pictures)] + read[len(pictures) :]) / 2 if self.mirrored else read
 
 
 def summed_by_class(log_probabilities: NDArray[np.float64], labels: Sequence[str]) -> NDArray[np.float64]:
