@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 COUNTER = "ba-dinh.ho-tich"
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+READ_BY_AXE = "phone"
+"""The markup is the same at both sizes: the rules are read once a page and language."""
 WEIGHT_LIMIT_BYTES = 120_000
 
 
@@ -66,7 +68,8 @@ def test_overview_and_counter_page(
     assert page.get_attribute("html", "lang") == lang
     codes = page.locator("tbody th a").all_inner_texts()
     assert codes == sorted(codes) == ["ba-dinh.dat-dai", COUNTER, "cau-giay.ho-tich"]
-    assert axe(page) == ()
+    if size == READ_BY_AXE:
+        assert axe(page) == ()
     shoot(page, f"overview-{lang}-{size}")
     page.click(f"text={COUNTER}")
     page.wait_for_load_state("load")  # the chart is drawn on demand
@@ -76,7 +79,8 @@ def test_overview_and_counter_page(
     assert "SIPAS" in text
     for wording in ("% hài lòng", "% satisfied"):
         assert wording not in text
-    assert axe(page) == ()
+    if size == READ_BY_AXE:
+        assert axe(page) == ()
     shoot(page, f"counter-{lang}-{size}")
     assert 5_000 < sum(weights) < WEIGHT_LIMIT_BYTES
     # Nothing is wider than the screen: a phone's reader never scrolls the page sideways.

@@ -229,7 +229,8 @@ class _Program:
         return code
 
 
-def test_killed_five_times_every_signal_is_there_once(open_dir: Path) -> None:
+@pytest.mark.parametrize("kills_wanted", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_killed_again_and_again_every_signal_is_there_once(open_dir: Path, kills_wanted: int) -> None:
     config = open_dir / "central.toml"
     config.write_text(f'[server]\nport = 0\n[database]\ndata_dir = "{open_dir}/pg"\n', encoding="utf-8")
     program = _Program(config)
@@ -241,14 +242,14 @@ def test_killed_five_times_every_signal_is_there_once(open_dir: Path) -> None:
     rng = random.Random(4)  # noqa: S311 - a seeded sequence, no secret
     stream = [
         signal(rng, rng.choice(edge.counters), start=datetime.now(UTC) - timedelta(hours=rng.randint(1, 900)))
-        for _ in range(400)
+        for _ in range(80 * kills_wanted)
     ]
     acknowledged, kills = 0, 0
     client = httpx.Client(timeout=20)
     while acknowledged < len(stream):
         body = edge.batch(acknowledged + 1, stream[acknowledged : acknowledged + rng.randint(1, 12)])
         headers = {"Hailong-Signature": edge.sign(body)}
-        if kills < 5 and acknowledged > kills * 60:
+        if kills < kills_wanted and acknowledged > kills * 60:
             # Sent, and killed before anybody read the answer: the edge cannot know.
             with socket.create_connection(
                 (program.address[7:].split(":")[0], int(program.address[7:].split(":")[1]))
@@ -274,7 +275,7 @@ def test_killed_five_times_every_signal_is_there_once(open_dir: Path) -> None:
             rows = connection.execute("SELECT signal_id::text FROM signals ORDER BY seq").fetchall()
         assert [row[0] for row in rows] == [item["signal_id"] for item in stream]
         assert rollup_faults(database) == []
-    assert kills == 5
+    assert kills == kills_wanted
     assert program.stop() == 0
     left = subprocess.run(["pgrep", "-f", str(open_dir)], capture_output=True, text=True, check=False).stdout
     assert left == ""

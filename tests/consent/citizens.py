@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from consent.notice import NoticeShelf, load_terms
@@ -53,6 +54,11 @@ class Clocks:
         self.wall += timedelta(seconds=seconds)
 
 
+@cache
+def _shelf() -> NoticeShelf:
+    return NoticeShelf.load()
+
+
 def citizen(
     purposes: tuple[Purpose, ...] = BOTH,
     *,
@@ -61,7 +67,7 @@ def citizen(
     terms: Terms | None = None,
 ) -> ConsentRecord:
     """A record of a citizen who is about to be asked."""
-    notice = NoticeShelf.load().current(language)
+    notice = _shelf().current(language)
     return draft(
         counter="quay-1",
         notice=notice.reference(purposes),
