@@ -15,7 +15,7 @@ import structlog
 import typer
 from tqdm import tqdm
 
-from capture.config import EdgeConfig, load_config
+from capture.config import EdgeConfig, load_config, parse_config
 from capture.errors import CaptureError
 from consent.errors import ConsentError
 from consent.purpose import Purpose
@@ -48,8 +48,14 @@ def init(
 
     if path.exists() and not force:
         _fail(f"{path} exists already; name another file or add --force", _USAGE_ERROR)
-    path.write_text(ask_config(), encoding="utf-8")
-    _checked(path)
+    text = ask_config()
+    try:
+        parse_config(text, path)
+        path.write_text(text, encoding="utf-8")
+    except CaptureError as error:
+        _fail(f"nothing was written, because an answer cannot be used: {error}", _USAGE_ERROR)
+    except OSError as error:
+        _fail(f"{path} cannot be written: {error.strerror}; name another file", _USAGE_ERROR)
     typer.echo(f"Wrote {path}. Check it any time with: hailong edge check-config -c {path}")
 
 

@@ -170,6 +170,15 @@ def load_config(path: Path) -> EdgeConfig:
         raise ConfigError(f"{path} does not exist: write one with 'hailong edge init {path}'") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
+    return parse_config(text, path)
+
+
+def parse_config(text: str, path: Path) -> EdgeConfig:
+    """Validate the text of a configuration that stands, or will stand, at `path`.
+
+    Raises:
+        ConfigError: As `load_config` does.
+    """
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
