@@ -125,7 +125,7 @@ class Desk:
         self._shown: dict[str, tuple[Notice, int]] = {}
         self._deadline_ns = 0
         self._thanks_until_ns = 0
-        self._unwritten: tuple[UUID, State, IndicatedBy, str] | None = None
+        self._unwritten: list[tuple[UUID, State, IndicatedBy, str]] = []
 
     def offer(
         self,
@@ -322,7 +322,11 @@ class Desk:
         elif self._state is not State.GIVEN:
             self._close_record(record_id)
         elif self._finish_capture is not None:
-            self._finish_capture()
+            try:
+                self._finish_capture()
+            except Exception:  # noqa: BLE001 - whatever failed, nothing is captured after the service
+                _log.exception("capture_not_finished", counter=self.counter)
+                self._step(record_id, State.REVOKED, IndicatedBy.CONTROLLER, "capture-not-finished")
         else:
             self._step(record_id, State.COMPLETED, IndicatedBy.SYSTEM, "end-of-service")
 
@@ -347,16 +351,15 @@ class Desk:
             self._store.apply(record_id, to, by, method)
         except LedgerUnavailable as error:  # what it ends has ended; the entry is written when it can be
             _log.error("consent_step_waits", counter=self.counter, step=to, error=str(error))
-            self._unwritten = (record_id, to, by, method)
+            self._unwritten.append((record_id, to, by, method))
 
     def _retry(self) -> None:
-        if self._unwritten is None:
-            return
-        waiting, self._unwritten = self._unwritten, None
-        try:
-            self._write(*waiting)
-        except ConsentError as error:
-            _log.error("consent_step_lost", counter=self.counter, step=waiting[1], error=str(error))
+        waiting, self._unwritten = self._unwritten, []
+        for step in waiting:
+            try:
+                self._write(*step)
+            except ConsentError as error:
+                _log.error("consent_step_lost", counter=self.counter, step=step[1], error=str(error))
 
     def _refresh(self) -> None:
         assert self._record_id is not None  # noqa: S101 - narrows for mypy: a grant belongs to a record

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capture.desk import Desk, Phase
-from consent.errors import TransitionRefused
+from consent.errors import LedgerUnavailable, TransitionRefused
 from consent.gate import Gate, Grant
 from consent.ledger import ConsentStore
 from consent.purpose import Purpose
@@ -18,6 +18,9 @@ from tests.consent.citizens import ALL_GIVEN, BOTH, Clocks
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from uuid import UUID
+
+    from consent.event import LoggedEvent
 
 NOTHING = dict.fromkeys(BOTH, False)
 
@@ -177,6 +180,42 @@ def test_a_withdrawal_stops_at_once_and_is_written_when_the_log_can_be(counter: 
     counter.store._writer.execute("PRAGMA query_only = OFF")
     counter.desk.tick()
     assert counter.states() == [State.WITHDRAWN]
+
+
+def test_every_step_that_could_not_be_written_is_written_later(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = counter.desk.offer()
+    counter.desk.show(first)
+    counter.desk.decide(first, ALL_GIVEN)
+    apply, failing = counter.store.apply, [True]
+
+    def apply_when_there_is_room(record_id: UUID, to: State, by: str, method: str) -> LoggedEvent:
+        if failing[0]:
+            raise LedgerUnavailable("disk full")
+        return apply(record_id, to, by, method)
+
+    monkeypatch.setattr(counter.store, "apply", apply_when_there_is_room)
+    counter.desk.withdraw(first)
+    counter.desk.offer()
+    counter.desk.finish()
+    assert counter.states() == [State.GIVEN, State.OFFERED]
+    failing[0] = False
+    counter.desk.tick()
+    assert counter.states() == [State.WITHDRAWN, State.DEFERRED]
+
+
+def test_a_capture_that_cannot_be_finished_is_revoked(counter: Counter) -> None:
+    def broken() -> None:
+        raise RuntimeError("the session does not answer")
+
+    desk = counter.make(finish_capture=broken)
+    record_id = desk.offer()
+    desk.show(record_id)
+    desk.decide(record_id, ALL_GIVEN)
+    desk.offer()
+    assert counter.grants[0].ended()
+    assert counter.states() == [State.REVOKED, State.OFFERED]
 
 
 def test_a_bystander_stops_the_capture(counter: Counter) -> None:
