@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 from tqdm import tqdm
 
-from models.errors import InputError, ModelError
+from models.errors import InputError, ModelError, UnknownModel
 from models.registry import Registry
 
 if TYPE_CHECKING:
@@ -105,11 +105,11 @@ def sentiment(
 def _explained() -> Iterator[None]:
     """Turn typed errors into one line on standard error and an exit code.
 
-    Bad input ends with 2; a model that is missing, wrong or failing with 1.
+    Bad input and unknown names end with 2; a model that is missing, wrong or failing with 1.
     """
     try:
         yield
-    except InputError as error:
+    except (InputError, UnknownModel) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(_BAD_INPUT) from error
     except ModelError as error:

@@ -103,6 +103,16 @@ def test_a_bad_pack_ends_with_2(tmp_path: Path) -> None:
     assert "no 'person'" in err
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("foo", "No model is called 'foo'"), ("silero-vad", "is not a face detector")]
+)
+def test_an_unknown_detector_ends_with_2(tmp_path: Path, name: str, said: str) -> None:
+    images, truth = table(tmp_path, "a.png,10,10,1,1,2,2")
+    code, out, err = call("detection", "--images", str(images), "--gt", str(truth), "--detector", name)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
 def test_a_wrong_network_ends_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private_home: Path
 ) -> None:
