@@ -13,6 +13,7 @@ from typing import Final, Self
 import psycopg
 import structlog
 import uvicorn
+from structlog.tracebacks import ExceptionDictTransformer
 
 from api.accounts import FIRST_ADMINISTRATOR, Accounts
 from api.app import build_app
@@ -33,7 +34,8 @@ def configure_logging(level: str) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            # Without the values of variables: passwords, tokens and payloads are among them.
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
@@ -9,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 
 from api.errors import SettingsInvalid
+from api.server import configure_logging
 from api.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +104,27 @@ def test_init_writes_a_file_that_is_accepted_and_is_not_overwritten(tmp_path: Pa
     again = run("init", str(path))
     assert again.returncode == 2
     assert "is there already" in again.stderr
+
+
+def test_an_unexpected_error_is_logged_without_the_values_of_variables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def check(password: str) -> None:
+        raise RuntimeError(f"cannot read {len(password)} letters")
+
+    kept = structlog.get_config()
+    try:
+        configure_logging("info")
+        try:
+            check("bi-mat" * 2)
+        except RuntimeError as error:
+            structlog.get_logger("api").error("unexpected error", exc_info=error)
+    finally:
+        structlog.configure(**kept)
+    line = json.loads(capsys.readouterr().err)
+    assert line["exception"][0]["exc_value"] == "cannot read 12 letters"
+    assert [frame["name"] for frame in line["exception"][0]["frames"]][-1] == "check"
+    assert "bi-matbi-mat" not in json.dumps(line)
 
 
 def test_every_setting_is_documented() -> None:
