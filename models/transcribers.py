@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE_HZ: Final = 16_000
 MAX_PIECE_S: Final = 15.0
-"""Longest piece of one call: the library drops what lies behind about 26 s."""
+"""Longest piece of one call: in 30 s of one call the library lost the first 7 s."""
 MIN_PIECE_S: Final = 0.1
 """Shorter pieces hold no word; they are answered with an empty text."""
 _FRAME: Final = SAMPLE_RATE_HZ // 50

@@ -79,13 +79,14 @@ def test_what_holds_no_speech_gives_no_words(real: VietAsr, seed: int) -> None:
 
 def test_speech_beyond_one_call_is_not_lost(real: VietAsr, shared: Path) -> None:
     folder = shared / "data" / "speech"
-    lines = (folder / "common_voice_vi.jsonl").read_text(encoding="utf-8").splitlines()[:8]
+    lines = (folder / "common_voice_vi.jsonl").read_text(encoding="utf-8").splitlines()[1:9]
     spoken = [json.loads(line) for line in lines]
     long = np.concatenate([sound(folder / entry["audio"]) for entry in spoken])
-    assert long.size > 26 * SAMPLE_RATE_HZ
-    words = sum(len(entry["text"].split()) for entry in spoken)
-    # The library alone gives the words of the first 26 s and drops the rest.
-    assert len(real.transcribe(long).split()) >= 0.85 * words
+    assert 26 * SAMPLE_RATE_HZ < long.size < 32 * SAMPLE_RATE_HZ
+    # In one call the library answers with the words of the last 23 s or so; it drops the first ones.
+    text = real.transcribe(long)
+    assert text.startswith("bối cảnh")
+    assert text.endswith("được không")
 
 
 def test_a_read_only_slice_of_a_stereo_array_is_taken(real: VietAsr, shared: Path) -> None:
