@@ -104,15 +104,32 @@ def test_init_writes_what_check_config_accepts(tmp_path: Path) -> None:
 
 def test_init_with_a_useless_answer_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "edge.toml"
-    result = call("init", path, answers="Box 7\ndata\n\nquay-1\nlavfi:testsrc2\n\nleft\nn\n")
+    counter = "quay-1\nlavfi:testsrc2\n\nleft\n"  # twice the same
+    result = call("init", path, answers=f"box-7\ndata\n\n{counter}y\n{counter}n\n")
     assert result.exit_code == 2
-    assert "'name'" in result.stderr
+    assert "quay-1" in result.stderr
     assert "nothing was written" in result.stderr
     assert not path.exists()
     elsewhere = tmp_path / "no-such-folder" / "edge.toml"
     result = call("init", elsewhere, answers="\n\n\n\nlavfi:testsrc2\n\n\nn\n")
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr
+
+
+def test_init_asks_again_after_a_slip(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    answers = [
+        "Box 7", "box-7", "data", "centre", "https://centre.example",
+        "Quay 1", "quay-1", "ftp://camera.example/1", "", "", "alsa:hw:0", "middle", "only", "n",
+    ]  # fmt: skip
+    result = call("init", path, answers="\n".join(answers) + "\n")
+    assert result.exit_code == 0, result.output
+    assert result.output.count("Error: ") == 6
+    config = load_config(path)
+    assert config.name == "box-7"
+    (counter,) = config.counters
+    assert (counter.code, counter.camera, counter.microphone) == ("quay-1", None, "alsa:hw:0")
+    assert counter.citizen_channel == "only"
 
 
 def test_init_replaces_nothing_unless_told(tmp_path: Path) -> None:
