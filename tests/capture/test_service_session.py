@@ -162,7 +162,7 @@ def test_a_whole_session_gives_one_signal(desk: Desk) -> None:
     result = desk.session().run()
     assert result.state is State.COMPLETED
     assert result.units == desk.analysis.taken == 5
-    assert desk.camera.opened == {Purpose.IMAGE, Purpose.VOICE}
+    assert desk.camera.opened == frozenset({Purpose.IMAGE, Purpose.VOICE})
     assert desk.camera.closed >= 1
     assert desk.analysis.purged >= 1
     (entry,) = desk.outbox.pending()
