@@ -4,7 +4,8 @@ The mean of n scores has the variance s²/n, where s² is the sample variance of
 mean of the scores' own variances (each signal states its 90 % interval; its half-width over 1.645
 is its standard error). Adding them is conservative: the spread of the scores contains part of the
 measuring error already. The interval is mean ± t(0.975, n-1)·s/√n, cut to the scale. A single
-score has no spread: its own standard error and the normal quantile stand in.
+score has no spread: its own standard error and the normal quantile stand in; where that is not known
+either, the interval is the whole scale.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def mean_of(
     if n < 1:
         return None
     value = total / n
+    if n == 1 and variances <= 0.0:
+        return Mean(value, lowest, highest, n)
     spread = max(0.0, (squares - n * value * value) / (n - 1)) if n > 1 else 0.0
     quantile = student_quantile(n - 1) if n > 1 else _NORMAL
     half = quantile * math.sqrt((spread + variances / n) / n)

@@ -70,6 +70,13 @@ def test_no_score_has_no_mean_and_one_score_its_own_error(n: int, expected: tupl
         assert (mean.value, mean.low, mean.high) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("lowest", [0.0, -1.0])
+def test_one_score_of_unknown_error_says_nothing_about_the_mean(lowest: float) -> None:
+    mean = mean_of(1, 0.44, 0.44**2, lowest=lowest)
+    assert mean is not None
+    assert (mean.value, mean.low, mean.high, mean.n) == (0.44, lowest, 1.0, 1)
+
+
 def test_the_interval_covers_the_mean_as_often_as_it_says(seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
     hits = 0
