@@ -278,7 +278,11 @@ class _OnlyOurPages:
 
 def _refusal(method: str, headers: Mapping[bytes, str]) -> str | None:
     host = headers.get(b"host", "")
-    if not is_loopback(urlsplit(f"//{host}").hostname or ""):
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:  # half an address in brackets
+        name = None
+    if not is_loopback(name or ""):
         return "This page is served to this machine only: open it as http://127.0.0.1."
     if method in {"GET", "HEAD"}:
         return None

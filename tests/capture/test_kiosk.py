@@ -169,6 +169,7 @@ def test_the_officer_sees_the_same_bytes_whatever_was_chosen(counter: Counter) -
         ("/kiosk/quay-1", "GET", {"Host": "kiosk.example.com"}),
         ("/officer/quay-1", "GET", {"Host": "192.0.2.7:8710"}),
         ("/kiosk/quay-1", "GET", {"Host": ""}),
+        ("/kiosk/quay-1", "GET", {"Host": "[::1"}),
         ("/officer/quay-1/next", "POST", {"Origin": "http://evil.example.com"}),
         ("/officer/quay-1/next", "POST", {"Origin": "null"}),
         ("/officer/quay-1/next", "POST", {"Origin": "http://127.0.0.1:1"}),
