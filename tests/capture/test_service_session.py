@@ -18,7 +18,7 @@ from capture.errors import NoVideoTrack
 from capture.outbox import Outbox, OutboxFull
 from capture.service_session import ServiceSession, SessionResult, settle
 from capture.source import MediaDevice, SourceHealth
-from consent.errors import NotPermitted
+from consent.errors import LedgerUnavailable, NotPermitted
 from consent.gate import Gate, Permitted
 from consent.ledger import ConsentStore
 from consent.purpose import Purpose
@@ -224,6 +224,37 @@ def test_a_withdrawal_after_the_hold_wins(desk: Desk, monkeypatch: pytest.Monkey
     result = desk.session().run()
     assert result.state is State.WITHDRAWN
     assert result.signal is None
+    assert desk.nothing_left()
+
+
+def test_a_withdrawal_that_still_waits_for_the_log_wins(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = desk.outbox.hold
+
+    def hold_while_withdrawing(*args: Any, **kwargs: Any) -> None:
+        hold(*args, **kwargs)
+        desk.store._halt(desk.record_id, State.WITHDRAWN)  # told to stop; the entry is not written yet
+
+    monkeypatch.setattr(desk.outbox, "hold", hold_while_withdrawing)
+    result = desk.session().run()
+    assert result.state is State.WITHDRAWN
+    assert result.signal is None
+    assert desk.nothing_left()
+
+
+def test_a_log_that_cannot_be_read_stops_the_capture_and_is_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_: UUID) -> frozenset[Purpose]:
+        raise LedgerUnavailable("the disk is gone")
+
+    desk.gate = Gate(desk.store, lease_s=0.02)
+    desk.camera.endless = True
+    session = desk.session()
+    monkeypatch.setattr(desk.store, "permitted", unreadable)
+    result = session.run()
+    assert (result.state, result.signal) == (State.REVOKED, None)
+    assert result.error is not None
+    assert "consent log" in result.error
     assert desk.nothing_left()
 
 
