@@ -198,7 +198,7 @@ def _run(console: Console, plan: Sequence[DemoSession], folder: Path, *, stay: b
                     f"its log is {folder / _CENTRE / 'central.log'}"
                 )
             arrived = {item["session_id"]: item for item in centre.arrivals()}
-        console.print(results_table(plan, screen.results, arrived))
+        console.print(results_table(plan, screen.results, arrived, width=console.width))
         if screen.first_figure_s is not None:
             console.print(
                 f"first figure {screen.first_figure_s:.0f} s after the start, "

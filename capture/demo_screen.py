@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from consent.state import State
 
 _LINE_EVERY_S: Final = 10.0
+_ALL_COLUMNS: Final = 92
+"""Characters that the whole table needs; a narrower terminal loses the last column, no part of a figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +133,33 @@ class Screen:
 
 
 def results_table(
-    plan: Sequence[DemoSession], results: Mapping[str, ItemResult], arrived: Mapping[str, dict[str, Any]]
+    plan: Sequence[DemoSession],
+    results: Mapping[str, ItemResult],
+    arrived: Mapping[str, dict[str, Any]],
+    *,
+    width: int,
 ) -> Table:
-    """Return the table of sessions by counter, as the centre has them."""
+    """Return the table of sessions by counter, as the centre has them; `width` is in characters."""
     table = Table(title="what reached the centre, by counter", title_justify="left")
-    for heading in ("counter", "session", "consent"):
+    for heading in ("counter", "session", "consent", "signal\n(90 % interval)"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("signal (90 % interval)", "factors", "change", "evidence"):
-        table.add_column(heading)
+    table.add_column("factors", min_width=9)  # the longest name of a factor
+    table.add_column("change", no_wrap=True)
+    if width >= _ALL_COLUMNS:
+        table.add_column("evidence")
     for item in sorted(plan, key=lambda planned: planned.counter):
         result = results[item.name]
         session = result.session
         signal = session.signal if session is not None else None
         if signal is None or str(signal.session_id) not in arrived:
-            table.add_row(item.counter, item.name, result.state.value, "none", "", "", "")
+            table.add_row(item.counter, item.name, result.state.value, "none")
             continue
         factors = ", ".join(
             f"{each.factor.value} {each.estimate.score:.2f}"
             for each in signal.factors
             if each.estimate.score is not None
         )
-        table.add_row(
+        row = [
             item.counter,
             item.name,
             result.state.value,
@@ -159,7 +167,8 @@ def results_table(
             factors,
             _signed(signal.change.delta),
             f"face {signal.quality.face_s:.0f} s, {signal.quality.utterances} utterances",
-        )
+        ]
+        table.add_row(*row[: len(table.columns)])
     return table
 
 

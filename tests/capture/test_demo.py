@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -16,7 +17,9 @@ from capture.demo_centre import remove_left_database
 from capture.demo_screen import DemoSession, Screen, _signed, final_rows, results_table
 from capture.errors import CaptureError
 from capture.playlist import ItemResult
+from capture.service_session import SessionResult
 from consent.state import State
+from inference.signal import Change, Estimate, Factor, FactorEstimate, Quality, Signal
 
 RECORD = UUID(int=7)
 PLAN = [
@@ -158,8 +161,55 @@ def test_a_session_without_a_figure_has_none_anywhere() -> None:
         for name, consent in (("refusal", "refused"), ("silence", "deferred"))
     ]
     assert screen.first_figure_s is None
-    Console(file=written, width=150).print(results_table(PLAN, screen.results, {}))
+    Console(file=written, width=150).print(results_table(PLAN, screen.results, {}, width=150))
     assert written.getvalue().count("none") == 2
+
+
+@pytest.mark.parametrize(("width", "evidence"), [(80, False), (150, True)])
+def test_no_figure_is_cut_on_a_narrow_terminal(width: int, *, evidence: bool) -> None:
+    plan = [DemoSession("dissatisfied", "quay-1", Path("a.mp4"), Path("a.toml"))]
+    result = a_signal("dissatisfied")
+    assert result.session is not None
+    overall = {"score": 0.25, "low": 0.0625, "high": 0.5}
+    written = io.StringIO()
+    Console(file=written, width=width).print(
+        results_table(plan, {"dissatisfied": result}, {str(result.session.session_id): overall}, width=width)
+    )
+    shown = written.getvalue()
+    assert "0.25 (0.06-0.50)" in shown
+    assert "time_cost" in shown
+    assert "-0.45" in shown
+    assert "…" not in shown
+    assert ("utterances" in shown) is evidence
+    assert final_rows(plan, {"dissatisfied": result}, {str(result.session.session_id): overall}) == [
+        {"name": "dissatisfied", "counter": "quay-1", "consent": "completed", **overall}
+    ]
+
+
+def a_signal(name: str) -> ItemResult:
+    session_id = UUID(int=8)
+    began = datetime(2026, 11, 22, 8, tzinfo=UTC)
+    given = Signal(
+        signal_id=UUID(int=9),
+        session_id=session_id,
+        consent_record_id=RECORD,
+        counter="quay-1",
+        window_start=began,
+        window_end=began + timedelta(minutes=1),
+        image_permitted=True,
+        voice_permitted=True,
+        overall=Estimate(score=0.25, low=0.0625, high=0.5),
+        factors=tuple(
+            FactorEstimate(factor=factor, estimate=Estimate(score=0.3, low=0.1, high=0.6), mentions=1)
+            for factor in Factor
+        ),
+        change=Change(delta=-0.45, low=-0.9, high=0.1),
+        quality=Quality(face_s=58.0, speech_s=20.0, utterances=6),
+        models=(),
+        software="test",
+    )
+    session = SessionResult(RECORD, session_id, "quay-1", State.COMPLETED, given, 100, None)
+    return ItemResult(name, "quay-1", RECORD, State.COMPLETED, session)
 
 
 @pytest.mark.parametrize(
