@@ -190,6 +190,11 @@ def log_as_json() -> None:
 def quiet_logs() -> None:
     """Leave the screen to progress and results: only errors are logged."""
     structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            # The default prints the values of local variables, and those could be words or pixels.
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

@@ -215,7 +215,7 @@ class Uplink:
             while not self._stop.is_set():
                 wait_s = self._attempt(client)
                 if time.monotonic() >= next_prune:
-                    self.outbox.prune()
+                    self._prune()
                     next_prune = time.monotonic() + _PRUNE_EVERY_S
                 if wait_s:
                     if self._state.failures:
@@ -224,18 +224,22 @@ class Uplink:
                         self._wake.wait(wait_s)
                         self._wake.clear()
 
+    def _prune(self) -> None:
+        try:
+            self.outbox.prune()
+        except CaptureError as error:  # a full disk: old rows stay until the next time
+            _log.warning("outbox not pruned", error=str(error))
+
     def _attempt(self, client: httpx.Client) -> float:
         """Send one batch; returns how long to wait before the next, in seconds."""
         try:
             confirmed = self.send_once(client)
-        except (httpx.HTTPError, CaptureError, ValueError, KeyError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the sending must go on: it is tried again
             failures = self._state.failures + 1
             self._state = replace(
                 self._state, failures=failures, last_error=str(error) or type(error).__name__
             )
-            _log.warning(
-                "uplink waits", failures=failures, error=self._state.last_error, depth=self.outbox.depth()
-            )
+            _log.warning("uplink waits", failures=failures, error=self._state.last_error)
             longest = min(self.longest_wait_s, _FIRST_WAIT_S * 2 ** min(failures - 1, 20))
             return random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
         if self._resend_after is not None or confirmed:

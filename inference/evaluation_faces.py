@@ -65,7 +65,7 @@ def evaluate_expression(
         "calibrated": _as_dict(score(calibrated, pack.classes)),
         "n": len(pack.images),
         "ms_per_face": round(1000 * cost_s / len(pack.images), 3),
-        "models": [_version(shipped.version_of())],
+        "models": [_version(found) for found in shipped.versions()],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from consent.purpose import Purpose
 from inference.face_evidence import FaceReader
@@ -19,10 +19,6 @@ from models.voice_activity import VoiceActivityNetwork, load_voice_activity
 if TYPE_CHECKING:
     from inference.zones import SeatZone
     from models.registry import Registry
-
-
-class _Versioned(Protocol):
-    def version_of(self) -> tuple[str, str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +60,32 @@ class Perception:
         """Make the readers that the given purposes need, and no others."""
         face: FaceReader | None = None
         hearing: VoiceReader | None = None
-        taking_part: list[_Versioned] = []
+        taking_part: tuple[ModelVersion, ...] = ()
         if Purpose.IMAGE in purposes:
             face = FaceReader(self.detector, self.expression, zone)
-            taking_part += [self.detector, self.expression]
+            taking_part += self._seeing()
         if Purpose.VOICE in purposes:
             hearing = VoiceReader(self.voice_activity.stream, self.transcriber, self.sentiment, voice)
-            taking_part += [self.voice_activity, self.transcriber, self.sentiment]
-        return SessionAnalysis(
-            face=face,
-            voice=hearing,
-            models=tuple(_as_version(network) for network in taking_part),
-        )
+            taking_part += self._hearing()
+        return SessionAnalysis(face=face, voice=hearing, models=taking_part)
 
     def versions(self) -> tuple[ModelVersion, ...]:
         """Return what is really loaded, for health."""
+        return self._seeing() + self._hearing()
+
+    def _seeing(self) -> tuple[ModelVersion, ...]:
         return tuple(
-            _as_version(network)
-            for network in (
-                self.detector,
-                self.expression,
-                self.voice_activity,
-                self.transcriber,
-                self.sentiment,
-            )
+            _as_version(*found) for found in (self.detector.version_of(), *self.expression.versions())
         )
+
+    def _hearing(self) -> tuple[ModelVersion, ...]:
+        networks = (self.voice_activity, self.transcriber, self.sentiment)
+        return tuple(_as_version(*network.version_of()) for network in networks)
 
     def close(self) -> None:
         """End the transcriber's process."""
         self.transcriber.close()
 
 
-def _as_version(network: _Versioned) -> ModelVersion:
-    name, version, sha256 = network.version_of()
+def _as_version(name: str, version: str, sha256: str) -> ModelVersion:
     return ModelVersion(name=name, version=version, sha256=sha256)

@@ -77,6 +77,7 @@ class ExpressionModel:
         calibration: The head, or None for the first network's own probabilities summed by class.
         mirrored: Whether each face is also read mirrored, and both readings averaged.
         second: The network that reads beside the first, or None. Only the head joins the two.
+        second_version: Its name, version and hash.
     """
 
     name: str
@@ -87,6 +88,7 @@ class ExpressionModel:
     mirrored: bool
     session: ModelSession
     second: ModelSession | None = None
+    second_version: tuple[str, str, str] | None = None
 
     @classmethod
     def load(
@@ -107,7 +109,15 @@ class ExpressionModel:
             )
         session = open_session(file.path, threads=threads)
         beside = None if second is None else open_session(second.path, threads=threads)
-        return cls(*file.version_of(), file.card.labels, calibration, mirrored, session, beside)
+        return cls(
+            *file.version_of(),
+            file.card.labels,
+            calibration,
+            mirrored,
+            session,
+            beside,
+            None if second is None else second.version_of(),
+        )
 
     def version_of(self) -> tuple[str, str, str]:
         """Return name, version and hash as a signal records them.
@@ -117,6 +127,12 @@ class ExpressionModel:
         """
         version = self.version if self.calibration is None else f"{self.version}-{self.calibration.version}"
         return self.name, version, self.sha256
+
+    def versions(self) -> tuple[tuple[str, str, str], ...]:
+        """Return name, version and hash of every network that reads."""
+        return (
+            (self.version_of(),) if self.second_version is None else (self.version_of(), self.second_version)
+        )
 
     def predict(self, faces: Sequence[NDArray[np.uint8]]) -> tuple[Expression, ...]:
         """Read the expressions of face crops.

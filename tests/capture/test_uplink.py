@@ -207,6 +207,7 @@ def test_the_thread_goes_on_after_every_kind_of_failure(uplink: Uplink, centre: 
         lambda: httpx.Response(200, text="not json"),
         lambda: httpx.Response(200, json=[1]),
         lambda: httpx.Response(200, json={}),
+        lambda: httpx.Response(200, json={"high_water": None}),
         lambda: httpx.Response(409, json={"detail": "sequence-reused"}),
     ]
     fill(uplink.outbox, 3)

@@ -79,6 +79,7 @@ def test_many_faces_read_as_each_alone(model: ExpressionModel) -> None:
 
 def test_the_version_names_the_calibration(model: ExpressionModel, bare: ExpressionModel) -> None:
     assert model.version_of()[:2] == ("face-api-expression", "1.7.15-p1")
+    assert [name for name, _, _ in model.versions()] == ["face-api-expression", "mini-xception"]
     assert bare.version_of()[:2] == ("face-api-expression", "1.7.15")
     assert model.version_of()[2] == bare.version_of()[2]
 
