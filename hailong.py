@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -16,7 +17,6 @@ from typer.core import TyperGroup
 if TYPE_CHECKING:
     from typer import _click  # Typer carries Click inside and gives it no public name
 
-__version__ = "0.1.0"
 
 _OURS: Final = frozenset({"capture", "models", "inference", "api", "consent"})
 
@@ -99,7 +99,7 @@ app = typer.Typer(
 
 def _print_version(*, asked: bool) -> None:
     if asked:
-        typer.echo(f"hailong {__version__}")
+        typer.echo(f"hailong {metadata.version('hailong')}")
         raise typer.Exit
 
 

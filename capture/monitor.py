@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,23 +13,46 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
     from starlette.requests import Request
 
-    from capture.worker import EdgeWorker
+    from capture.counter import Counter
+    from capture.outbox import Outbox
+    from capture.playlist import Playlist
+    from capture.uplink import Uplink
+    from inference.perception import Perception
 
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def build_monitor(worker: EdgeWorker) -> Starlette:
+@dataclass(frozen=True, slots=True)
+class EdgeParts:
+    """What health is read from.
+
+    Attributes:
+        counters: Counters by code.
+        playlists: Playlists by the code of their counter; filled as they start.
+        outbox: Where signals wait.
+        uplink: None without a centre.
+        perception: The networks that are loaded.
+    """
+
+    counters: Mapping[str, Counter]
+    playlists: Mapping[str, Playlist]
+    outbox: Outbox
+    uplink: Uplink | None
+    perception: Perception
+
+
+def build_monitor(edge: EdgeParts) -> Starlette:
     """Build `/healthz` (what runs and what is wrong, as JSON) and `/metrics` (Prometheus)."""
     registry = CollectorRegistry()
-    registry.register(_EdgeCollector(worker))
+    registry.register(_EdgeCollector(edge))
 
     def healthz(_: Request) -> Response:
-        found = health(worker)
+        found = health(edge)
         return JSONResponse(found, 200 if found["status"] == "ok" else 503)
 
     def metrics(_: Request) -> Response:
@@ -37,15 +61,15 @@ def build_monitor(worker: EdgeWorker) -> Starlette:
     return Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics)])
 
 
-def health(worker: EdgeWorker) -> dict[str, Any]:
+def health(edge: EdgeParts) -> dict[str, Any]:
     """Return what really runs and every reason to look after this edge."""
-    uplink = worker.uplink.state if worker.uplink is not None else None
-    problems = [f"{code}: {playlist.error}" for code, playlist in worker.playlists.items() if playlist.error]
+    uplink = edge.uplink.state if edge.uplink is not None else None
+    problems = [f"{code}: {playlist.error}" for code, playlist in edge.playlists.items() if playlist.error]
     if uplink is not None and uplink.last_error is not None:
         problems.append(f"uplink: {uplink.last_error}")
     if uplink is not None and (clock := uplink.clock_problem()) is not None:
         problems.append(f"clock: {clock}")
-    counters = {code: counter.status() for code, counter in worker.counters.items()}
+    counters = {code: counter.status() for code, counter in edge.counters.items()}
     problems += [f"{code}: {status.last_error}" for code, status in counters.items() if status.last_error]
     return {
         "status": "attention" if problems else "ok",
@@ -54,11 +78,8 @@ def health(worker: EdgeWorker) -> dict[str, Any]:
             code: {"capturing": status.capturing, "sessions": dict(status.sessions)}
             for code, status in counters.items()
         },
-        "models": [
-            version.model_dump(mode="json")
-            for version in (worker.perception.versions() if worker.perception is not None else ())
-        ],
-        "outbox": {"waiting": worker.outbox.depth(), "oldest_s": round(worker.outbox.oldest_age_s(), 1)},
+        "models": [version.model_dump(mode="json") for version in edge.perception.versions()],
+        "outbox": {"waiting": edge.outbox.depth(), "oldest_s": round(edge.outbox.oldest_age_s(), 1)},
         "uplink": None
         if uplink is None
         else {
@@ -71,21 +92,21 @@ def health(worker: EdgeWorker) -> dict[str, Any]:
 
 
 class _EdgeCollector(Collector):
-    """Reads the worker's own counts at each scrape; nothing is counted twice."""
+    """Reads the edge's own counts at each scrape; nothing is counted twice."""
 
-    def __init__(self, worker: EdgeWorker) -> None:
-        self._worker = worker
+    def __init__(self, edge: EdgeParts) -> None:
+        self._edge = edge
 
     def collect(self) -> Iterator[Metric]:
-        worker = self._worker
+        edge = self._edge
         yield GaugeMetricFamily(
-            "hailong_outbox_waiting", "Signals that the centre has not confirmed.", worker.outbox.depth()
+            "hailong_outbox_waiting", "Signals that the centre has not confirmed.", edge.outbox.depth()
         )
         yield GaugeMetricFamily(
-            "hailong_outbox_oldest_seconds", "Age of the oldest of them.", worker.outbox.oldest_age_s()
+            "hailong_outbox_oldest_seconds", "Age of the oldest of them.", edge.outbox.oldest_age_s()
         )
-        if worker.uplink is not None:
-            state = worker.uplink.state
+        if edge.uplink is not None:
+            state = edge.uplink.state
             yield CounterMetricFamily(
                 "hailong_delivered", "Signals confirmed by the centre.", state.delivered
             )
@@ -101,7 +122,7 @@ class _EdgeCollector(Collector):
         capturing = GaugeMetricFamily(
             "hailong_capturing", "Whether a device is open under a consent.", labels=["counter"]
         )
-        for code, counter in worker.counters.items():
+        for code, counter in edge.counters.items():
             status = counter.status()
             capturing.add_metric([code], float(status.capturing))
             for state_name, count in status.sessions.items():

@@ -6,6 +6,7 @@ import os
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
@@ -17,7 +18,7 @@ from capture.identity import EdgeKey, load_enrolment
 from capture.kiosk import KioskServer
 from capture.lock import DataFolderLock
 from capture.loopback import LoopbackServer
-from capture.monitor import build_monitor
+from capture.monitor import EdgeParts, build_monitor
 from capture.outbox import Outbox
 from capture.playlist import Playlist
 from capture.service_session import settle
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from consent.state import State
 
 _log = structlog.get_logger(__name__)
-SOFTWARE: Final = "hailong-0.1.0"
+SOFTWARE: Final = f"hailong-{version('hailong')}"
+"""What signals state as the program that made them."""
 CONSENT_LOG: Final = "consent.sqlite"
 OUTBOX: Final = "outbox.sqlite"
 _JOIN_S: Final = 30.0
@@ -111,7 +113,7 @@ class EdgeWorker:
                 stack.callback(self.perception.close)
             self._make_counters(self.perception)
             self._start_kiosk(stack)
-            self._start_monitor(stack)
+            self._start_monitor(stack, self.perception)
             self._start_playlists(stack)
             self._stack = stack.pop_all()
         return self
@@ -220,11 +222,12 @@ class EdgeWorker:
         self.kiosk.start()
         stack.callback(self.kiosk.stop)
 
-    def _start_monitor(self, stack: ExitStack) -> None:
+    def _start_monitor(self, stack: ExitStack, perception: Perception) -> None:
         if self.config.metrics_port is not None:
+            parts = EdgeParts(self.counters, self.playlists, self.outbox, self.uplink, perception)
             self.monitor = stack.enter_context(
                 LoopbackServer(
-                    build_monitor(self),
+                    build_monitor(parts),
                     name="health page",
                     key="metrics_port",
                     port=self.config.metrics_port,

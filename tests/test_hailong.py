@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -75,8 +77,11 @@ def test_central_programs_load_no_perception_library(name: str) -> None:
 
 
 def test_version_is_that_of_the_distribution() -> None:
+    declared = tomllib.loads(Path(hailong.__file__).with_name("pyproject.toml").read_text("utf-8"))[
+        "project"
+    ]["version"]
     code, output, _ = _call("--version")
-    assert (code, output) == (0, f"hailong {hailong.__version__}\n")
+    assert (code, output) == (0, f"hailong {declared}\n")
 
 
 def test_unknown_program_is_refused_with_a_suggestion() -> None:
