@@ -38,7 +38,7 @@ def test_everything_is_read_once(flash_clip: Path, networks: CountingPerception)
     assert session.taken.count(Purpose.VOICE) > 10
 
 
-@pytest.mark.parametrize("purpose", list(BOTH))
+@pytest.mark.parametrize("purpose", sorted(BOTH))
 def test_only_what_was_given_is_read(
     flash_clip: Path, networks: CountingPerception, purpose: Purpose
 ) -> None:
