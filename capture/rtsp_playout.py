@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from weakref import WeakSet
 
 import av
 from aio_rtsp_toolkit.server import RtspServer  # type: ignore[import-untyped] # ships no types
@@ -51,16 +52,23 @@ class PlayoutServer(RtspServer):  # type: ignore[misc] # its base ships no types
         self.plays: list[tuple[str, ...]] = []
         self._files = files
         self._sessions: set[PlayoutSession] = set()
-        self._lines: set[asyncio.StreamWriter] = set()
+        self._lines: WeakSet[asyncio.WriteTransport] = WeakSet()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def listen(self, listener: socket.socket) -> None:
         """Accept clients on a listening socket."""
         self._server = await asyncio.start_server(self._accept, sock=listener)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: one that is cancelled before its first step would leave the line open.
+        self._lines.add(writer.transport)
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = PlayoutSession(self, TCPSocket(reader, writer))
         self._sessions.add(session)
-        self._lines.add(writer)
         try:
             await session.run()
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -70,26 +78,31 @@ class PlayoutServer(RtspServer):  # type: ignore[misc] # its base ships no types
             writer.close()
             with suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
-            self._lines.discard(writer)
 
     async def end(self, *, abort: bool) -> None:
         """Stop listening and end all sessions."""
         if self._server is not None:
+            # asyncio drops a connection half made when its server closes under it: let those settle first.
+            for listener in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            await _rounds()
             self._server.close()
-        # Connections that were just accepted need a few rounds of the loop to be known here.
-        await _rounds()
         if not abort:
             for session in tuple(self._sessions):
                 with suppress(TimeoutError):  # a client that no longer reads must not keep the others waiting
                     await asyncio.wait_for(session.close(), _CLOSE_LIMIT_S)
-        for line in tuple(self._lines):
-            line.transport.abort()
+        self._abort_lines()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        self._abort_lines()  # those that a cancelled session left half closed
         # Aborted transports let their sockets go in the next rounds.
         await _rounds()
+
+    def _abort_lines(self) -> None:
+        for line in tuple(self._lines):
+            line.abort()
 
     def resolve_request_path(self, uri: str) -> Path:
         """Find the file of an address; the package answers 404 where there is none."""

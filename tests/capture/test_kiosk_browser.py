@@ -122,6 +122,7 @@ def test_from_welcome_to_thanks(
     record = kiosk.store.record(record_id)
     assert record.notice.language == language
     assert record.dwell_ms is not None
+    page.wait_for_load_state("load")  # the words can be there before the style sheet
     (withdraw,) = sizes(page, ".withdraw")
     assert withdraw["height"] >= 96
     assert axe(page) == ()
