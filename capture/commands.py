@@ -137,9 +137,6 @@ def replay_command(
     quiet_logs()
     if channel not in {"left", "right", "only"}:
         _fail(f"--channel is left, right or only, not '{channel}'", _USAGE_ERROR)
-    absent = [path for path in media if not path.is_file()]
-    if absent:
-        _fail(f"there is no file {absent[0]}; check the name and the folder")
     given = None if consent is None else _script(consent)
     results = []
     try:
