@@ -184,22 +184,26 @@ class _Program:
 
     def __init__(self, config: Path) -> None:
         self._config = config
+        self._log = config.with_suffix(".log")
         self.address = ""
         self.line = ""
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "hailong.py", "central", "run", "-c", str(self._config)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        with self._log.open("a", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "hailong.py", "central", "run", "-c", str(self._config)],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         assert self._process.stdout is not None
         self.line = self._process.stdout.readline()
         found = re.search(r"http://\S+", self.line)
-        assert found, self.line
+        if found is None:
+            self._close()
+            pytest.fail(f"it did not start: {self.line}{self._log.read_text('utf-8')[-3000:]}")
         self.address = found[0]
 
     def kill(self, *, postgres: bool) -> None:
