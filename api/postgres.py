@@ -283,12 +283,11 @@ class EmbeddedPostgres:
             pid = int(pid_file.read_text(encoding="ascii").split("\n", 1)[0])
         except (FileNotFoundError, ValueError):
             pid = 0
-        if pid and _runs_on(pid, self._data_dir):
-            os.kill(pid, signal.SIGINT)
-            _wait_gone(pid, 30.0)
-            if _runs_on(pid, self._data_dir):
-                os.kill(pid, signal.SIGQUIT)
-                _wait_gone(pid, 10.0)
+        for step, wait_s in ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0)):
+            if pid and _runs_on(pid, self._data_dir):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, step)
+                _wait_gone(pid, wait_s)
         # Back ends outlive a killed postmaster for a moment; a new one refuses to start beside them.
         deadline = time.monotonic() + 15.0
         while time.monotonic() < deadline:
@@ -478,7 +477,11 @@ def _runs_on(pid: int, data_dir: Path) -> bool:
 
 def _wait_gone(pid: int, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
-        if Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "Z":
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0]
+        except OSError:  # it may go at any moment, also while it is being looked at
+            return
+        if state == "Z":
             return
         time.sleep(0.05)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 
 from api import postgres as module
 from api.errors import PostgresBusy, PostgresError, PostgresMissing, PostgresUnreachable
-from api.postgres import EmbeddedPostgres, find_bindir, server_user, socket_dir_for
+from api.postgres import EmbeddedPostgres, _wait_gone, find_bindir, server_user, socket_dir_for
 
 AS_ROOT = os.geteuid() == 0
 
@@ -137,3 +138,10 @@ def test_missing_binaries_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_a_wrong_server_user_is_refused(user: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(PostgresError, match=message):
         EmbeddedPostgres(tmp_path, run_as=user)
+
+
+def test_a_process_that_goes_while_it_is_looked_at_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    monkeypatch.setattr(Path, "exists", lambda _: True)  # it was there a moment ago
+    _wait_gone(process.pid, 5.0)
