@@ -299,7 +299,9 @@ class EmbeddedPostgres:
                     os.kill(other, signal.SIGQUIT)
             time.sleep(0.1)
         # A file whose number now belongs to some other program would stop PostgreSQL from starting.
-        pid_file.unlink(missing_ok=True)
+        # So would the lock of its socket, also while a killed postmaster still waits to be reaped.
+        for stale in (pid_file, *self._socket_dir.glob(".s.PGSQL.*")):
+            stale.unlink(missing_ok=True)
 
     def _initialise(self, bindir: Path) -> None:
         partial = self._data_dir / "new"

@@ -145,3 +145,14 @@ def test_a_process_that_goes_while_it_is_looked_at_is_gone(monkeypatch: pytest.M
     process.wait()
     monkeypatch.setattr(Path, "exists", lambda _: True)  # it was there a moment ago
     _wait_gone(process.pid, 5.0)
+
+
+def test_the_socket_lock_of_a_dead_server_stops_nobody(open_dir: Path) -> None:
+    with EmbeddedPostgres(open_dir / "data"):
+        pass
+    lock = socket_dir_for(open_dir / "data") / ".s.PGSQL.5432.lock"
+    lock.write_text(
+        f"{os.getpid()}\n{open_dir}\n0\n5432\n{lock.parent}\n", encoding="ascii"
+    )  # a number in use
+    with EmbeddedPostgres(open_dir / "data") as server:
+        psycopg.connect(server.dsn()).close()
