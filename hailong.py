@@ -40,6 +40,12 @@ _PROGRAMS: Final = {
     "models": _Program("models.commands", "models", "List, verify, import and export models.", "edge"),
     "eval": _Program("inference.commands", "evaluate", "Measure models on evaluation data.", "edge"),
     "consent": _Program("consent.commands", "consent", "Inspect and verify the consent log.", None),
+    "witness": _Program(
+        "consent.witness_commands", "witness", "Cosign the log's checkpoints for an oversight body.", "witness"
+    ),
+    "audit": _Program(
+        "api.audit_commands", "audit", "Export the log and verify an export with every figure.", "central"
+    ),
     "demo": _Program(
         "capture.demo",
         "demo",

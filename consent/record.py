@@ -133,6 +133,8 @@ class ConsentRecord:
         subject_pseudonym: HMAC of the transaction number under the agency's key, or
             None where the counter has no transaction number.
         device_key_id: Key of the edge device, once it is enrolled.
+        withdrawal_digest: SHA-256 of the code on the citizen's receipt; whoever knows the code
+            may withdraw, and nobody can read it here.
         shown_at: When the notice in the deciding language was on the screen.
         dwell_ms: From then to the decision, on the monotonic clock.
         validity_s: Hard limit; the end of the transaction ends it earlier.
@@ -153,6 +155,7 @@ class ConsentRecord:
     one_transaction: Literal[True] = True
     subject_pseudonym: Sha256 | None = None
     device_key_id: Sha256 | None = None
+    withdrawal_digest: Sha256 | None = None
     shown_at: AwareDatetime | None = None
     decided_at: AwareDatetime | None = None
     dwell_ms: Annotated[int, Field(ge=0)] | None = None
@@ -198,6 +201,7 @@ def draft(
     session_id: UUID | None = None,
     device_key_id: str | None = None,
     subject_pseudonym: str | None = None,
+    withdrawal_digest: str | None = None,
     validity_s: int = VALIDITY_LIMIT_S,
 ) -> ConsentRecord:
     """Build the record of a question that is about to be asked, checked field by field.
@@ -218,5 +222,6 @@ def draft(
         validity_s=validity_s,
         device_key_id=device_key_id,
         subject_pseudonym=subject_pseudonym,
+        withdrawal_digest=withdrawal_digest,
     )
     return ConsentRecord.parse(record.canonical())

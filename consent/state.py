@@ -34,15 +34,18 @@ TRANSITIONS: Final[Mapping[State, frozenset[State]]] = MappingProxyType(
             {State.WITHDRAWN, State.EXPIRED, State.COMPLETED, State.REVOKED, State.INVALIDATED}
         ),
         State.COMPLETED: frozenset({State.WITHDRAWN}),
+        State.EXPIRED: frozenset({State.WITHDRAWN}),
         State.REFUSED: frozenset(),
         State.DEFERRED: frozenset(),
         State.WITHDRAWN: frozenset(),
-        State.EXPIRED: frozenset(),
         State.REVOKED: frozenset(),
         State.INVALIDATED: frozenset(),
     }
 )
-"""Every step that exists. What is not listed is refused."""
+"""Every step that exists. What is not listed is refused.
+
+An expired consent left a signal as a completed one does, so it can be withdrawn late as well.
+"""
 
 PERMITTING: Final = frozenset({State.GIVEN})
 """The only state in which a device may be open."""

@@ -1,4 +1,4 @@
-"""The waist of the system: the one small thing that leaves the counter.
+"""The waist of the system: the small things that leave the counter, signals and ballots.
 
 A signal states how one consented session looked, by satisfaction factor, with an
 interval and a way to say "not enough evidence". It has no field that could hold
@@ -193,3 +193,42 @@ class Signal(_Frozen):
     def day(self) -> datetime:
         """Return midnight (UTC) of the day on which the session started."""
         return self.window_start.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+class Criterion(StrEnum):
+    """What the two-level counter rating asks for, in the order of the form."""
+
+    INFORMATION_FACILITIES = "information_facilities"
+    DOSSIER_RULES = "dossier_rules"
+    OFFICER_ATTITUDE = "officer_attitude"
+    TIME_COST = "time_cost"
+
+
+class Ballot(_Frozen):
+    """One citizen's own rating at the counter: two levels, four criteria.
+
+    It rests on no consent to capture and says nothing about that choice.
+
+    Attributes:
+        session_id: The service it speaks of; removed where a withdrawal asks for it.
+        satisfied: True or false for every criterion.
+    """
+
+    schema_version: Literal[1] = 1
+    ballot_id: UUID
+    counter: Code
+    cast_at: AwareDatetime
+    session_id: UUID | None
+    satisfied: dict[Criterion, bool]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if set(self.satisfied) != set(Criterion):
+            msg = "a ballot answers each of the four criteria"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def overall(self) -> bool:
+        """Whether the citizen is satisfied: with all four criteria."""
+        return all(self.satisfied.values())

