@@ -41,7 +41,10 @@ _PROGRAMS: Final = {
     "eval": _Program("inference.commands", "evaluate", "Measure models on evaluation data.", "edge"),
     "consent": _Program("consent.commands", "consent", "Inspect and verify the consent log.", None),
     "witness": _Program(
-        "consent.witness_commands", "witness", "Cosign the log's checkpoints for an oversight body.", "witness"
+        "consent.witness_commands",
+        "witness",
+        "Cosign the log's checkpoints for an oversight body.",
+        "witness",
     ),
     "audit": _Program(
         "api.audit_commands", "audit", "Export the log and verify an export with every figure.", "central"
