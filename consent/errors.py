@@ -10,7 +10,10 @@ ConsentError
 ├── NoticeError           a notice is missing or differs from what its hash says
 └── LedgerError
     ├── LedgerUnavailable locked, disk full, not readable: nothing is permitted
-    └── LedgerCorrupt     tampered with, cut short, or another log's file
+    ├── LedgerCorrupt     tampered with, cut short, or another log's file
+    ├── ProofRefused      an inclusion or consistency proof does not hold
+    ├── CheckpointRefused a signed note is malformed, forged or signed by nobody we know
+    └── WitnessError      the witness cannot do, or will not do, what was asked
 """
 
 from __future__ import annotations
@@ -58,3 +61,15 @@ class LedgerUnavailable(LedgerError, OSError):  # noqa: N818 - named for what ha
 
 class LedgerCorrupt(LedgerError):  # noqa: N818 - named for what happened
     """The log is not the one that was written."""
+
+
+class ProofRefused(LedgerError):  # noqa: N818 - named for what happened
+    """A proof does not show what it was given to show."""
+
+
+class CheckpointRefused(LedgerError, ValueError):  # noqa: N818 - named for what happened
+    """A checkpoint is malformed, or its signatures do not hold."""
+
+
+class WitnessError(LedgerError):
+    """A witness refuses a checkpoint, or its folder cannot be used."""

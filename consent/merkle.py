@@ -1,0 +1,258 @@
+"""The Merkle tree of a log: RFC 6962 hashes, RFC 9162 proofs, SHA-256.
+
+Only complete subtrees are stored: a node never changes once it exists, and a tree of any
+size is made of at most one of them a level. Proofs read O(log n) nodes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from consent.errors import ProofRefused
+
+HASH_BYTES: Final = 32
+EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
+"""Root of a log without entries."""
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """Return the hash of one entry, 32 bytes."""
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return the hash of a node over its two children, 32 bytes."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Nodes(Protocol):
+    """Where the hashes of complete subtrees are kept."""
+
+    def node(self, level: int, index: int) -> bytes:
+        """Return the hash over the entries `index << level` to `(index + 1) << level`.
+
+        Raises:
+            KeyError: That subtree is not complete, or not kept here.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The hash of one complete subtree of `2 ** level` entries."""
+
+    level: int
+    index: int
+    hash: bytes
+
+
+def appended(size: int, leaf: bytes, nodes: Nodes) -> tuple[Node, ...]:
+    """Return every node that becomes complete when a leaf hash is appended to a tree of `size` entries.
+
+    The leaf itself comes first, then its ancestors upwards.
+    """
+    made = [Node(0, size, leaf)]
+    while made[-1].index & 1:
+        level, index, right = made[-1].level, made[-1].index, made[-1].hash
+        made.append(Node(level + 1, index >> 1, node_hash(nodes.node(level, index - 1), right)))
+    return tuple(made)
+
+
+def root(size: int, nodes: Nodes) -> bytes:
+    """Return the root of the tree of the first `size` entries."""
+    if size < 0:
+        raise ValueError(f"a tree has no {size} entries")
+    return _range_hash(0, size, nodes) if size else EMPTY_ROOT
+
+
+def inclusion_proof(index: int, size: int, nodes: Nodes) -> tuple[bytes, ...]:
+    """Return the proof that entry `index` is in the tree of the first `size` entries, leaf's sibling first.
+
+    Raises:
+        ValueError: The tree has no such entry.
+    """
+    if not 0 <= index < size:
+        raise ValueError(f"a tree of {size} entries has no entry {index}")
+    start, stop, path = 0, size, []
+    while stop - start > 1:
+        middle = start + _left_width(stop - start)
+        if index < middle:
+            path.append(_range_hash(middle, stop, nodes))
+            stop = middle
+        else:
+            path.append(_range_hash(start, middle, nodes))
+            start = middle
+    return tuple(reversed(path))
+
+
+def consistency_proof(old: int, new: int, nodes: Nodes) -> tuple[bytes, ...]:
+    """Return the proof that the tree of `new` entries begins with the tree of `old` entries.
+
+    It is empty when `old` is 0 or equal to `new`.
+
+    Raises:
+        ValueError: `old` is negative or larger than `new`.
+    """
+    if not 0 <= old <= new:
+        raise ValueError(f"a tree of {new} entries does not extend one of {old}")
+    if old == 0:
+        return ()
+    start, stop, path = 0, new, []
+    while stop != old:
+        middle = start + _left_width(stop - start)
+        if old <= middle:
+            path.append(_range_hash(middle, stop, nodes))
+            stop = middle
+        else:
+            path.append(_range_hash(start, middle, nodes))
+            start = middle
+    if start:
+        path.append(_range_hash(start, stop, nodes))
+    return tuple(reversed(path))
+
+
+def check_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
+    """Check that a leaf hash stands at `index` in the tree of this size and root (RFC 9162, 2.1.3.2).
+
+    Raises:
+        ProofRefused: It does not, or the proof is not one of this tree.
+    """
+    _check_hashes([leaf, root, *proof])
+    if not 0 <= index < size:
+        raise ProofRefused(f"there is no entry {index} in a tree of {size}: ask for a newer checkpoint")
+    place, last, found = index, size - 1, leaf
+    for sibling in proof:
+        if last == 0:
+            raise ProofRefused("the inclusion proof is longer than its tree is high")
+        if place & 1 or place == last:
+            found = node_hash(sibling, found)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            found = node_hash(found, sibling)
+        place, last = place >> 1, last >> 1
+    if last:
+        raise ProofRefused("the inclusion proof is shorter than its tree is high")
+    if not hmac.compare_digest(found, root):
+        raise ProofRefused(f"the entry is not number {index} of the log with this root")
+
+
+def check_consistency(old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]) -> None:
+    """Check that the tree (new, new_root) begins with the tree (old, old_root) (RFC 9162, 2.1.4.2).
+
+    Raises:
+        ProofRefused: It does not: entries were changed or dropped, or the proof is of other trees.
+    """
+    _check_hashes([old_root, new_root, *proof])
+    if not 0 <= old <= new:
+        raise ProofRefused(f"a log of {new} entries cannot follow one of {old}: it was cut short")
+    if old in (0, new):
+        expected = EMPTY_ROOT if old == 0 else new_root
+        if proof or not hmac.compare_digest(old_root, expected):
+            raise ProofRefused(f"the roots at size {old} differ, or a proof came where none is due")
+        return
+    place, last = old - 1, new - 1
+    while place & 1:
+        place, last = place >> 1, last >> 1
+    rest = list(proof) if old & (old - 1) else [old_root, *proof]
+    if not rest:
+        raise ProofRefused("the consistency proof is empty")
+    found_old = found_new = rest[0]
+    for sibling in rest[1:]:
+        if last == 0:
+            raise ProofRefused("the consistency proof is longer than its tree is high")
+        if place & 1 or place == last:
+            found_old, found_new = node_hash(sibling, found_old), node_hash(sibling, found_new)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            found_new = node_hash(found_new, sibling)
+        place, last = place >> 1, last >> 1
+    if last:
+        raise ProofRefused("the consistency proof is shorter than its tree is high")
+    if not (hmac.compare_digest(found_old, old_root) and hmac.compare_digest(found_new, new_root)):
+        raise ProofRefused(f"the log of {new} entries does not begin with the log of {old}")
+
+
+class MemoryNodes:
+    """A whole tree in memory, for checks and tests: 64 bytes an entry and what Python adds."""
+
+    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
+        """Start with these leaf hashes."""
+        self._levels: list[list[bytes]] = [[]]
+        for leaf in leaves:
+            self.append(leaf)
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return len(self._levels[0])
+
+    def node(self, level: int, index: int) -> bytes:
+        """Return the hash of a complete subtree; KeyError when there is none."""
+        if 0 <= level < len(self._levels) and 0 <= index < len(self._levels[level]):
+            return self._levels[level][index]
+        raise KeyError((level, index))
+
+    def append(self, leaf: bytes) -> tuple[Node, ...]:
+        """Append a leaf hash; returns the nodes that became complete."""
+        made = appended(self.size, leaf, self)
+        for node in made:
+            if node.level == len(self._levels):
+                self._levels.append([])
+            self._levels[node.level].append(node.hash)
+        return made
+
+
+class Frontier:
+    """The right edge of a growing tree: enough for its root and for its next leaf, in O(log n) memory."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.size = 0
+        self._edge: dict[int, Node] = {}
+
+    def node(self, level: int, index: int) -> bytes:
+        """Return the newest complete subtree of a level; KeyError for any other."""
+        found = self._edge.get(level)
+        if found is None or found.index != index:
+            raise KeyError((level, index))
+        return found.hash
+
+    def append(self, leaf: bytes) -> tuple[Node, ...]:
+        """Append a leaf hash; returns the nodes that became complete."""
+        made = appended(self.size, leaf, self)
+        self._edge.update((node.level, node) for node in made)
+        self.size += 1
+        return made
+
+    def root(self) -> bytes:
+        """Return the root of the tree so far."""
+        return root(self.size, self)
+
+
+def _left_width(width: int) -> int:
+    """Return the largest power of two below a width of two or more entries."""
+    return 1 << ((width - 1).bit_length() - 1)
+
+
+def _range_hash(start: int, stop: int, nodes: Nodes) -> bytes:
+    """Hash the entries start to stop, which are one subtree of a tree: complete ones, joined from the right."""
+    peaks = []
+    while start < stop:
+        level = (stop - start).bit_length() - 1
+        peaks.append(nodes.node(level, start >> level))
+        start += 1 << level
+    found = peaks.pop()
+    while peaks:
+        found = node_hash(peaks.pop(), found)
+    return found
+
+
+def _check_hashes(hashes: Sequence[bytes]) -> None:
+    if any(len(value) != HASH_BYTES for value in hashes):
+        raise ProofRefused("a hash of a proof is not 32 bytes long")
