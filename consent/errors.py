@@ -8,6 +8,11 @@ ConsentError
 ├── DecisionIncomplete    a purpose was left open, or somebody else answered
 ├── UnknownRecord         no such record in this log
 ├── NoticeError           a notice is missing or differs from what its hash says
+├── ErasureError
+│   ├── ErasureIncomplete a store could not erase; nothing was certified
+│   ├── CertificateRefused an erasure certificate does not hold
+│   ├── KeyDestroyed      the key of a session is gone for good
+│   └── KeysUnavailable   the session keys cannot be read or written now
 └── LedgerError
     ├── LedgerUnavailable locked, disk full, not readable: nothing is permitted
     ├── LedgerCorrupt     tampered with, cut short, or another log's file
@@ -49,6 +54,26 @@ class UnknownRecord(ConsentError, LookupError):  # noqa: N818 - named for what h
 
 class NoticeError(ConsentError):
     """A notice is missing, unreadable, or not the one that was shown."""
+
+
+class ErasureError(ConsentError):
+    """Base of what goes wrong around keys and their erasure."""
+
+
+class ErasureIncomplete(ErasureError):  # noqa: N818 - named for what happened
+    """A store could not erase; the erasure stays open and is tried again."""
+
+
+class CertificateRefused(ErasureError, ValueError):  # noqa: N818 - named for what happened
+    """An erasure certificate is not what the erasure key signed."""
+
+
+class KeyDestroyed(ErasureError, LookupError):  # noqa: N818 - named for what happened
+    """There is no key of this session any more."""
+
+
+class KeysUnavailable(ErasureError, OSError):  # noqa: N818 - named for what happened
+    """The file of the session keys cannot be used now."""
 
 
 class LedgerError(ConsentError):
