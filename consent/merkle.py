@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -124,19 +124,9 @@ def check_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], 
     _check_hashes([leaf, root, *proof])
     if not 0 <= index < size:
         raise ProofRefused(f"there is no entry {index} in a tree of {size}: ask for a newer checkpoint")
-    place, last, found = index, size - 1, leaf
-    for sibling in proof:
-        if last == 0:
-            raise ProofRefused("the inclusion proof is longer than its tree is high")
-        if place & 1 or place == last:
-            found = node_hash(sibling, found)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            found = node_hash(found, sibling)
-        place, last = place >> 1, last >> 1
-    if last:
-        raise ProofRefused("the inclusion proof is shorter than its tree is high")
+    found = leaf
+    for sibling, on_the_left in _climb(index, size - 1, proof):
+        found = node_hash(sibling, found) if on_the_left else node_hash(found, sibling)
     if not hmac.compare_digest(found, root):
         raise ProofRefused(f"the entry is not number {index} of the log with this root")
 
@@ -162,18 +152,11 @@ def check_consistency(old: int, old_root: bytes, new: int, new_root: bytes, proo
     if not rest:
         raise ProofRefused("the consistency proof is empty")
     found_old = found_new = rest[0]
-    for sibling in rest[1:]:
-        if last == 0:
-            raise ProofRefused("the consistency proof is longer than its tree is high")
-        if place & 1 or place == last:
+    for sibling, on_the_left in _climb(place, last, rest[1:]):
+        if on_the_left:
             found_old, found_new = node_hash(sibling, found_old), node_hash(sibling, found_new)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
         else:
             found_new = node_hash(found_new, sibling)
-        place, last = place >> 1, last >> 1
-    if last:
-        raise ProofRefused("the consistency proof is shorter than its tree is high")
     if not (hmac.compare_digest(found_old, old_root) and hmac.compare_digest(found_new, new_root)):
         raise ProofRefused(f"the log of {new} entries does not begin with the log of {old}")
 
@@ -241,7 +224,7 @@ def _left_width(width: int) -> int:
 
 
 def _range_hash(start: int, stop: int, nodes: Nodes) -> bytes:
-    """Hash the entries start to stop, which are one subtree of a tree: complete ones, joined from the right."""
+    """Hash the entries start to stop, a subtree: complete subtrees, joined from the right."""
     peaks = []
     while start < stop:
         level = (stop - start).bit_length() - 1
@@ -251,6 +234,26 @@ def _range_hash(start: int, stop: int, nodes: Nodes) -> bytes:
     while peaks:
         found = node_hash(peaks.pop(), found)
     return found
+
+
+def _climb(place: int, last: int, proof: Sequence[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Yield the siblings of a node on its way up, each with whether it stands on the left.
+
+    Args:
+        place: Index of the node in its level.
+        last: Index of the last node of that level; 0 once the root is reached.
+        proof: The siblings, lowest first.
+    """
+    for sibling in proof:
+        if last == 0:
+            raise ProofRefused("the proof is longer than its tree is high")
+        on_the_left = bool(place & 1 or place == last)
+        yield sibling, on_the_left
+        while on_the_left and place and not place & 1:
+            place, last = place >> 1, last >> 1
+        place, last = place >> 1, last >> 1
+    if last:
+        raise ProofRefused("the proof is shorter than its tree is high")
 
 
 def _check_hashes(hashes: Sequence[bytes]) -> None:
