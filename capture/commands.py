@@ -90,6 +90,36 @@ def enrol(
     typer.echo(f"Enrolled as {enrolment.edge} for {', '.join(enrolment.counters)}.")
 
 
+@edge.command("officer-link")
+def officer_link(
+    config: ConfigOption = Path("edge.toml"),
+    *,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Make a new secret: every tablet needs the new link.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(help="Port that the running program printed, where it took a free one.")
+    ] = None,
+) -> None:
+    """Print the link that opens the officer's pages on the officer's tablet; it holds a secret."""
+    from capture.officer import OfficerSecret  # noqa: PLC0415 - loads the page server's libraries
+    from capture.worker import open_data_folder  # noqa: PLC0415 - loads the networks' libraries
+
+    settings = _checked(config)
+    port = port or settings.kiosk.port_of_officer
+    if not port:
+        _fail(
+            "the officer's pages take a free port: add --port with the one that 'edge run' printed",
+            _USAGE_ERROR,
+        )
+    host = f"[{settings.kiosk.host}]" if ":" in settings.kiosk.host else settings.kiosk.host
+    try:
+        secret = OfficerSecret(open_data_folder(settings.data_dir), renew=renew)
+        typer.echo(secret.link(f"http://{host}:{port}"))
+    except CaptureError as error:
+        _fail(str(error))
+
+
 @edge.command()
 def run(config: ConfigOption = Path("edge.toml")) -> None:
     """Run this edge until it is stopped with Ctrl-C or SIGTERM."""
@@ -103,7 +133,9 @@ def run(config: ConfigOption = Path("edge.toml")) -> None:
         signal.signal(number, lambda *_: stop.set())
     try:
         with EdgeWorker(settings) as worker:
-            where = f"kiosk at {worker.kiosk.url}" if worker.kiosk is not None else "playlists only"
+            where = "playlists only"
+            if worker.kiosk is not None and worker.officer is not None:
+                where = f"kiosk at {worker.kiosk.url}, officer's page at {worker.officer.url}"
             typer.echo(f"edge '{settings.name}' is ready: {where}", err=True)
             worker.run(stop)
             worker.drain(0 if stop.is_set() else 60)

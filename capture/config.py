@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ENVIRONMENT_PREFIX: Final = "HAILONG_EDGE_"
+_LAST_PORT: Final = 65535
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Polygon = Annotated[list[tuple[Share, Share]], Field(min_length=3)]
 
@@ -45,9 +46,34 @@ class KioskConfig(_Strict):
 
     host: Annotated[str, Field(description="Loopback address to serve on.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port of the page; 0 takes a free one.")] = 8710
+    officer_port: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=65535,
+            description="Port of the officer's pages; 0 takes a free one, left out: the one after `port`.",
+        ),
+    ] = None
     decision_timeout_s: Annotated[
         float, Field(gt=0, le=600, description="Silence for this long means no.")
     ] = 60.0
+
+    @model_validator(mode="after")
+    def _has_two_ports(self) -> Self:
+        if self.port and self.officer_port == self.port:
+            msg = "officer_port is the citizen's port: give the officer's pages another one, or leave it out"
+            raise ValueError(msg)
+        if self.port == _LAST_PORT and self.officer_port is None:
+            msg = f"there is no port after {_LAST_PORT} for the officer's pages: set officer_port"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def port_of_officer(self) -> int:
+        """Port of the officer's pages; 0 takes a free one."""
+        if self.officer_port is not None:
+            return self.officer_port
+        return self.port + 1 if self.port else 0
 
 
 class PlaylistItem(_Strict):

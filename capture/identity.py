@@ -67,7 +67,7 @@ class EdgeKey:
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
-            _write_private(path, pem)
+            write_private(path, pem)
         try:
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         except ValueError as error:
@@ -123,7 +123,7 @@ def enrol(folder: Path, *, centre: str, token: str, name: str, timeout_s: float 
         )
     given = answer.json()
     enrolment = Enrolment(UUID(given["edge"]), centre.rstrip("/"), tuple(given["counters"]))
-    _write_private(
+    write_private(
         folder / _ENROLMENT_FILE,
         json.dumps(asdict(enrolment) | {"edge": str(enrolment.edge)}, indent=1).encode(),
     )
@@ -157,7 +157,7 @@ def problem_detail(answer: httpx.Response) -> str:
     return str(problem)[:300]
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, complete or not at all."""
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

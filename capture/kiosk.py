@@ -1,34 +1,37 @@
-"""The pages of the counter: the citizen's screen and the officer's button.
+"""The citizen's screen at a counter.
 
-Served on loopback only, works without a network and without a script, and keeps the
-officer's page the same bytes whatever the citizen chose.
+Served on loopback only, works without a network and without a script. The officer's pages are in
+`capture.officer`, on a port of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import tomllib
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from importlib import resources
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
-import jinja2
 import structlog
 from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from capture.desk import Phase
-from capture.loopback import LoopbackServer, NotLoopback, is_loopback
+from capture.local_pages import (
+    FORM_LIMIT,
+    LocalPages,
+    OnlyOurPages,
+    form_language,
+    language_of,
+    see,
+    static_files,
+)
+from capture.loopback import LoopbackServer, NotLoopback
 from consent.errors import ConsentError, DecisionIncomplete, TransitionRefused
-from consent.notice import DEFAULT_LANGUAGE
 from consent.state import State
 
 if TYPE_CHECKING:
@@ -36,28 +39,13 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import FormData
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from capture.desk import Desk, DeskView
     from consent.purpose import Purpose
 
 _log = structlog.get_logger(__name__)
-LANGUAGES: Final = ("vi", "en")
 _TICK_S: Final = 0.5
 _REFRESH_S: Final = 5
-_FORM_LIMIT: Final = 16
-_HEADERS: Final = (
-    (
-        b"content-security-policy",
-        b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    ),
-    (b"cache-control", b"no-store"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
-    (b"referrer-policy", b"same-origin"),
-    (b"x-content-type-options", b"nosniff"),
-)
 _QUIET: Final = {
     Phase.IDLE: ("idle_title", "idle_text"),
     Phase.SERVING: ("serving_title", "serving_text"),
@@ -74,7 +62,7 @@ def build_kiosk(desks: Mapping[str, Desk]) -> Starlette:
     Args:
         desks: The desks by the code of their counter.
     """
-    pages = _Pages(desks)
+    pages = _Pages(LocalPages(desks))
 
     @asynccontextmanager
     async def ticking(_: Starlette) -> AsyncIterator[None]:
@@ -90,43 +78,34 @@ def build_kiosk(desks: Mapping[str, Desk]) -> Starlette:
         Route("/kiosk/{counter}/screen", pages.screen),
         Route("/kiosk/{counter}/decision", pages.decision, methods=["POST"]),
         Route("/kiosk/{counter}/withdrawal", pages.withdrawal, methods=["POST"]),
-        Route("/officer/{counter}", pages.officer),
-        Route("/officer/{counter}/state", pages.officer_state),
-        Route("/officer/{counter}/next", pages.next_citizen, methods=["POST"]),
-        Route("/officer/{counter}/finish", pages.finish, methods=["POST"]),
-        Mount("/static", StaticFiles(packages=[("capture", "kiosk_pages/static")])),
+        static_files(),
     ]
     app = Starlette(routes=routes, lifespan=ticking)
-    app.add_middleware(_OnlyOurPages)
+    app.add_middleware(OnlyOurPages)
     return app
 
 
 class _Pages:
-    def __init__(self, desks: Mapping[str, Desk]) -> None:
-        self._desks = desks
-        self._words = {language: _words(language) for language in LANGUAGES}
-        self._templates = jinja2.Environment(
-            loader=jinja2.PackageLoader("capture", "kiosk_pages"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-        )
+    def __init__(self, pages: LocalPages) -> None:
+        self._pages = pages
 
     def counters(self, request: Request) -> Response:
-        if len(self._desks) == 1:
-            return RedirectResponse(f"/kiosk/{next(iter(self._desks))}", 303)
-        return self._page("counters.html", _language(request), counters=list(self._desks), counter="")
+        if len(self._pages.desks) == 1:
+            return RedirectResponse(f"/kiosk/{next(iter(self._pages.desks))}", 303)
+        return self._pages.page(
+            "counters.html", language_of(request), counters=list(self._pages.desks), counter="", side="kiosk"
+        )
 
     def citizen(self, request: Request) -> Response:
-        return self._citizen(self._desk(request), _language(request))
+        return self._citizen(self._pages.desk(request), language_of(request))
 
     def screen(self, request: Request) -> Response:
-        return JSONResponse({"screen": _screen(self._desk(request).view())})
+        return JSONResponse({"screen": _screen(self._pages.desk(request).view())})
 
     async def decision(self, request: Request) -> Response:
-        desk = self._desk(request)
-        async with request.form(max_files=0, max_fields=_FORM_LIMIT) as form:
-            language = _form_language(form)
+        desk = self._pages.desk(request)
+        async with request.form(max_files=0, max_fields=FORM_LIMIT) as form:
+            language = form_language(form)
             choices = _choices(form, desk.purposes)
             record_id = _record(form)
         if choices is None:
@@ -140,52 +119,18 @@ class _Pages:
             _log.info("kiosk_decision_refused", counter=desk.counter, reason=str(error))
         except ConsentError as error:
             _log.error("kiosk_decision_failed", counter=desk.counter, error=str(error))
-        return _see(f"/kiosk/{desk.counter}", language)
+        return see(f"/kiosk/{desk.counter}", language)
 
     async def withdrawal(self, request: Request) -> Response:
-        desk = self._desk(request)
-        async with request.form(max_files=0, max_fields=_FORM_LIMIT) as form:
-            language = _form_language(form)
+        desk = self._pages.desk(request)
+        async with request.form(max_files=0, max_fields=FORM_LIMIT) as form:
+            language = form_language(form)
             record_id = _record(form)
         try:
             await run_in_threadpool(desk.withdraw, record_id)
         except ConsentError as error:
             _log.info("kiosk_withdrawal_refused", counter=desk.counter, reason=str(error))
-        return _see(f"/kiosk/{desk.counter}", language)
-
-    def officer(self, request: Request) -> Response:
-        desk = self._desk(request)
-        return self._page(
-            "officer.html",
-            _language(request),
-            counter=desk.counter,
-            service_open=desk.view().service_open,
-        )
-
-    def officer_state(self, request: Request) -> Response:
-        desk = self._desk(request)
-        service = "open" if desk.view().service_open else "closed"
-        return JSONResponse({"counter": desk.counter, "service": service})
-
-    async def next_citizen(self, request: Request) -> Response:
-        desk = self._desk(request)
-        async with request.form(max_files=0, max_fields=_FORM_LIMIT) as form:
-            language = _form_language(form)
-        try:
-            await run_in_threadpool(desk.offer)
-        except ConsentError as error:  # the service goes on without a question
-            _log.error("kiosk_offer_failed", counter=desk.counter, error=str(error))
-        return _see(f"/officer/{desk.counter}", language)
-
-    async def finish(self, request: Request) -> Response:
-        desk = self._desk(request)
-        async with request.form(max_files=0, max_fields=_FORM_LIMIT) as form:
-            language = _form_language(form)
-        try:
-            await run_in_threadpool(desk.finish)
-        except ConsentError as error:
-            _log.error("kiosk_finish_failed", counter=desk.counter, error=str(error))
-        return _see(f"/officer/{desk.counter}", language)
+        return see(f"/kiosk/{desk.counter}", language)
 
     def _citizen(self, desk: Desk, language: str, *, incomplete: bool = False) -> Response:
         view = desk.view()
@@ -200,7 +145,7 @@ class _Pages:
         title, text = _QUIET.get(view.phase, _QUIET[Phase.SERVING])
         if view.phase is Phase.SERVING and view.state is State.WITHDRAWN:
             title, text = "withdrawn_title", "withdrawn_text"
-        words = self._words[language]
+        words = self._pages.words[language]
         return self._screen_page("message.html", desk, view, language, title=words[title], text=words[text])
 
     def _asking(self, desk: Desk, view: DeskView, language: str, *, incomplete: bool) -> Response:
@@ -225,7 +170,7 @@ class _Pages:
         refresh_s = _REFRESH_S if view.remaining_s is None else int(view.remaining_s) + 2
         home = f"/kiosk/{desk.counter}"
         leaving = view.phase in {Phase.IDLE, Phase.THANKS}
-        return self._page(
+        return self._pages.page(
             template,
             language,
             status=status,
@@ -236,59 +181,6 @@ class _Pages:
             refresh_url=home if leaving else f"{home}?lang={language}",
             **values,
         )
-
-    def _page(self, template: str, language: str, *, status: int = 200, **values: object) -> Response:
-        other = next(item for item in LANGUAGES if item != language)
-        defaults = {"words": self._words[language], "language": language, "other": other, "refresh_s": 0}
-        text = self._templates.get_template(template).render(defaults | values)
-        return HTMLResponse(text, status)
-
-    def _desk(self, request: Request) -> Desk:
-        desk = self._desks.get(request.path_params["counter"])
-        if desk is None:
-            raise HTTPException(404, f"there is no such counter here; there is: {', '.join(self._desks)}")
-        return desk
-
-
-class _OnlyOurPages:
-    """Answers nobody but pages of this server: checks Host and Origin, sets the headers.
-
-    The Host check stops names that were re-bound to this machine, the Origin check stops
-    forms of other sites.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = _refusal(scope["method"], headers)
-        answer: ASGIApp = self._app if refusal is None else PlainTextResponse(refusal, 403)
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
-            await send(message)
-
-        await answer(scope, receive, send_guarded)
-
-
-def _refusal(method: str, headers: Mapping[bytes, str]) -> str | None:
-    host = headers.get(b"host", "")
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:  # half an address in brackets
-        name = None
-    if not is_loopback(name or ""):
-        return "This page is served to this machine only: open it as http://127.0.0.1."
-    if method in {"GET", "HEAD"}:
-        return None
-    if headers.get(b"origin") != f"http://{host}":
-        return "This form was not sent from a page of this machine."
-    return None
 
 
 class KioskServer(LoopbackServer):
@@ -321,27 +213,9 @@ async def _tick(desks: Mapping[str, Desk]) -> None:
         await asyncio.sleep(_TICK_S)
 
 
-def _words(language: str) -> Mapping[str, str]:
-    text = resources.files("capture").joinpath(f"kiosk_pages/{language}.toml").read_text("utf-8")
-    words: dict[str, str] = tomllib.loads(text)
-    return words
-
-
 def _screen(view: DeskView) -> str:
     """Name what the citizen's screen shows, so that a page can see that it is out of date."""
     return f"{view.phase} {view.record_id or '-'} {view.state or '-'}"
-
-
-def _language(request: Request) -> str:
-    return _known(request.query_params.get("lang"))
-
-
-def _form_language(form: FormData) -> str:
-    return _known(form.get("lang"))
-
-
-def _known(language: object) -> str:
-    return language if isinstance(language, str) and language in LANGUAGES else DEFAULT_LANGUAGE
 
 
 def _record(form: FormData) -> UUID:
@@ -357,8 +231,3 @@ def _choices(form: FormData, purposes: tuple[Purpose, ...]) -> dict[Purpose, boo
     if any(found not in (["yes"], ["no"]) for found in answers.values()):
         return None
     return {purpose: found == ["yes"] for purpose, found in answers.items()}
-
-
-def _see(path: str, language: str) -> Response:
-    suffix = "" if language == DEFAULT_LANGUAGE else f"?lang={language}"
-    return RedirectResponse(path + suffix, 303)

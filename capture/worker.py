@@ -19,6 +19,7 @@ from capture.kiosk import KioskServer
 from capture.lock import DataFolderLock
 from capture.loopback import LoopbackServer
 from capture.monitor import EdgeParts, build_monitor
+from capture.officer import OfficerSecret, OfficerServer
 from capture.outbox import Outbox
 from capture.playlist import Playlist
 from capture.service_session import settle
@@ -86,6 +87,7 @@ class EdgeWorker:
     playlists: dict[str, Playlist] = field(init=False, default_factory=dict)
     uplink: Uplink | None = field(init=False, default=None)
     kiosk: KioskServer | None = field(init=False, default=None)
+    officer: OfficerServer | None = field(init=False, default=None)
     monitor: LoopbackServer | None = field(init=False, default=None)
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
     _gate: Gate = field(init=False)
@@ -112,7 +114,7 @@ class EdgeWorker:
                 self.perception = Perception.load(Registry.default(), threads=self.config.threads)
                 stack.callback(self.perception.close)
             self._make_counters(self.perception)
-            self._start_kiosk(stack)
+            self._start_kiosk(stack, folder)
             self._start_monitor(stack, self.perception)
             self._start_playlists(stack)
             self._stack = stack.pop_all()
@@ -201,7 +203,7 @@ class EdgeWorker:
         if self.listeners.session is not None:
             self.listeners.session(result)
 
-    def _start_kiosk(self, stack: ExitStack) -> None:
+    def _start_kiosk(self, stack: ExitStack, folder: Path) -> None:
         live = {code: counter for code, counter in self.counters.items() if not counter.config.playlist}
         if not live:
             return
@@ -218,9 +220,11 @@ class EdgeWorker:
             )
             for code, counter in live.items()
         }
-        self.kiosk = KioskServer(desks, host=self.config.kiosk.host, port=self.config.kiosk.port)
-        self.kiosk.start()
-        stack.callback(self.kiosk.stop)
+        where = self.config.kiosk
+        self.kiosk = stack.enter_context(KioskServer(desks, host=where.host, port=where.port))
+        self.officer = stack.enter_context(
+            OfficerServer(desks, OfficerSecret(folder), host=where.host, port=where.port_of_officer)
+        )
 
     def _start_monitor(self, stack: ExitStack, perception: Perception) -> None:
         if self.config.metrics_port is not None:

@@ -11,6 +11,7 @@ import pytest
 from capture.desk import Desk, Phase
 from capture.errors import PortTaken
 from capture.kiosk import KioskNotLocal, KioskServer
+from capture.officer import OfficerSecret, OfficerServer
 from consent.gate import Gate, Grant
 from consent.ledger import ConsentStore
 from consent.notice import NoticeShelf
@@ -37,6 +38,15 @@ class Counter:
         self.client = httpx.Client(
             base_url=self.server.url, headers={"Origin": self.server.url}, follow_redirects=True, timeout=30
         )
+        self.officer_server = OfficerServer({"quay-1": self.desk}, OfficerSecret(folder), port=0)
+        self.officer_server.start()
+        self.officer = httpx.Client(
+            base_url=self.officer_server.url,
+            headers={"Origin": self.officer_server.url},
+            follow_redirects=True,
+            timeout=30,
+        )
+        self.officer.get(self.officer_server.link).raise_for_status()
 
     def post(self, path: str, data: dict[str, str], **headers: str) -> httpx.Response:
         return self.client.post(path, data=data, headers=headers)
@@ -47,6 +57,8 @@ class Counter:
 
     def close(self) -> None:
         self.client.close()
+        self.officer.close()
+        self.officer_server.stop()
         self.server.stop()
         self.store.close()
 
@@ -145,7 +157,7 @@ def test_withdrawal_by_the_button_ends_the_grant(counter: Counter) -> None:
 def test_the_officer_sees_the_same_bytes_whatever_was_chosen(counter: Counter) -> None:
     seen: list[tuple[bytes, ...]] = []
     for answers in ({"image": "yes", "voice": "yes"}, {"image": "no", "voice": "no"}, None, "withdraw"):
-        views = [counter.post("/officer/quay-1/next", {})]
+        views = [counter.officer.post("/officer/quay-1/next")]
         counter.client.get("/kiosk/quay-1")
         if isinstance(answers, dict):
             counter.answer(**answers)
@@ -153,8 +165,11 @@ def test_the_officer_sees_the_same_bytes_whatever_was_chosen(counter: Counter) -
             counter.answer(image="yes", voice="yes")
             record_id = str(counter.desk.view().record_id)
             counter.post("/kiosk/quay-1/withdrawal", {"record": record_id})
-        views += [counter.client.get("/officer/quay-1"), counter.client.get("/officer/quay-1/state")]
-        views += [counter.post("/officer/quay-1/finish", {}), counter.client.get("/officer/quay-1/state")]
+        views += [counter.officer.get("/officer/quay-1"), counter.officer.get("/officer/quay-1/state")]
+        views += [
+            counter.officer.post("/officer/quay-1/finish"),
+            counter.officer.get("/officer/quay-1/state"),
+        ]
         seen.append(tuple(b"%d %b" % (view.status_code, view.content) for view in views))
     states = [counter.store.state(record) for record in counter.store.record_ids()]
     assert states == [State.COMPLETED, State.REFUSED, State.DEFERRED, State.WITHDRAWN]
@@ -178,20 +193,24 @@ def test_the_officer_sees_the_same_bytes_whatever_was_chosen(counter: Counter) -
 def test_pages_of_others_are_refused(
     counter: Counter, path: str, method: str, headers: dict[str, str]
 ) -> None:
-    response = counter.client.request(method, path, headers=headers)
+    client = counter.officer if path.startswith("/officer") else counter.client
+    response = client.request(method, path, headers=headers)
     assert response.status_code == 403
     assert "machine" in response.text
     assert counter.store.record_ids() == ()
 
 
 def test_a_form_without_an_origin_is_refused(counter: Counter) -> None:
-    assert httpx.post(f"{counter.server.url}/officer/quay-1/next").status_code == 403
+    counter.officer.headers.pop("Origin")
+    response = counter.officer.post("/officer/quay-1/next")
+    assert (response.status_code, "machine" in response.text) == (403, True)
     assert counter.store.record_ids() == ()
 
 
 def test_every_answer_forbids_what_comes_from_elsewhere(counter: Counter) -> None:
     for path in ("/kiosk/quay-1", "/officer/quay-1", "/static/kiosk.css", "/nothing"):
-        headers = counter.client.get(path).headers
+        client = counter.officer if path.startswith("/officer") else counter.client
+        headers = client.get(path).headers
         assert headers["content-security-policy"].startswith("default-src 'self';")
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"].endswith("no-store")
@@ -223,10 +242,10 @@ def test_a_taken_port_names_port_and_key() -> None:
 def test_the_service_goes_on_when_the_log_cannot_be_written(counter: Counter) -> None:
     counter.store._writer.execute("PRAGMA max_page_count = 1")
     counter.store._writer.execute("PRAGMA query_only = ON")
-    before = counter.client.get("/officer/quay-1/state").json()
-    after = counter.post("/officer/quay-1/next", {})
+    before = counter.officer.get("/officer/quay-1/state").json()
+    after = counter.officer.post("/officer/quay-1/next")
     assert after.status_code == 200
-    assert (before["service"], counter.client.get("/officer/quay-1/state").json()["service"]) == (
+    assert (before["service"], counter.officer.get("/officer/quay-1/state").json()["service"]) == (
         "closed",
         "open",
     )

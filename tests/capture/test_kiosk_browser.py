@@ -8,6 +8,7 @@ import pytest
 
 from capture.desk import Desk
 from capture.kiosk import KioskServer
+from capture.officer import OfficerSecret, OfficerServer
 from consent.gate import Gate, Grant
 from consent.ledger import ConsentStore
 from consent.purpose import Purpose
@@ -51,11 +52,14 @@ class Kiosk:
         self.desk = Desk("quay-1", self.store, Gate(self.store), start_capture=self.grants.append)
         self.server = KioskServer({"quay-1": self.desk}, port=0)
         self.server.start()
+        self.officer = OfficerServer({"quay-1": self.desk}, OfficerSecret(folder), port=0)
+        self.officer.start()
 
     def url(self, language: str = "vi") -> str:
         return f"{self.server.url}/kiosk/quay-1?lang={language}"
 
     def close(self) -> None:
+        self.officer.stop()
         self.server.stop()
         self.store.close()
 
@@ -185,7 +189,7 @@ def test_a_double_tap_on_confirm_does_not_withdraw_or_give_twice(kiosk: Kiosk, n
 def test_the_page_works_without_a_script(kiosk: Kiosk, new_page: NewPage) -> None:
     options: dict[str, Any] = {"java_script_enabled": False, "has_touch": True}
     page = new_page(**options)
-    page.goto(f"{kiosk.server.url}/officer/quay-1")
+    page.goto(kiosk.officer.link)
     page.get_by_role("button", name="Mời người tiếp theo").tap()
     page.get_by_role("heading", name="Đang phục vụ").wait_for()
     page.goto(kiosk.url())
@@ -198,9 +202,13 @@ def test_the_page_works_without_a_script(kiosk: Kiosk, new_page: NewPage) -> Non
 
 
 def test_the_officers_page_breaks_no_rule(kiosk: Kiosk, page: Page, axe: Axe) -> None:
+    page.goto(f"{kiosk.officer.url}/officer/quay-1")
+    page.get_by_role("heading", name="Trang này đang khóa").wait_for()
+    assert axe(page) == ()
+    page.goto(kiosk.officer.link)
     for language in ("vi", "en"):
-        page.goto(f"{kiosk.server.url}/officer/quay-1?lang={language}")
+        page.goto(f"{kiosk.officer.url}/officer/quay-1?lang={language}")
         assert axe(page) == ()
     kiosk.desk.offer()
-    page.goto(f"{kiosk.server.url}/officer/quay-1")
+    page.goto(f"{kiosk.officer.url}/officer/quay-1")
     assert axe(page) == ()

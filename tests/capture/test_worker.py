@@ -44,15 +44,21 @@ class Counter:
 
     def __init__(self, worker: EdgeWorker) -> None:
         assert worker.kiosk is not None
+        assert worker.officer is not None
         self.worker = worker
         self.results: list[SessionResult] = []
         url = worker.kiosk.url
         self._client = httpx.Client(
             base_url=url, headers={"Origin": url}, follow_redirects=True, timeout=30, trust_env=False
         )
+        url = worker.officer.url
+        self._officer = httpx.Client(
+            base_url=url, headers={"Origin": url}, follow_redirects=True, timeout=30, trust_env=False
+        )
+        self._officer.get(worker.officer.link).raise_for_status()
 
     def next_citizen(self) -> UUID:
-        self._client.post("/officer/quay-1/next").raise_for_status()
+        self._officer.post("/officer/quay-1/next").raise_for_status()
         assert "radio" in self._client.get("/kiosk/quay-1").text
         return self.worker.store.record_ids()[-1]
 
@@ -64,10 +70,11 @@ class Counter:
         self._client.post("/kiosk/quay-1/withdrawal", data={"record": str(record_id)}).raise_for_status()
 
     def finish(self) -> None:
-        self._client.post("/officer/quay-1/finish").raise_for_status()
+        self._officer.post("/officer/quay-1/finish").raise_for_status()
 
     def close(self) -> None:
         self._client.close()
+        self._officer.close()
 
 
 def config(folder: Path, camera: str, **more: object) -> EdgeConfig:
