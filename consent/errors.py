@@ -16,6 +16,8 @@ ConsentError
 └── LedgerError
     ├── LedgerUnavailable locked, disk full, not readable: nothing is permitted
     ├── LedgerCorrupt     tampered with, cut short, or another log's file
+    ├── EntryRefused      a leaf is no entry of an edge's log
+    ├── ReceiptRefused    a receipt is malformed or does not hold
     ├── ProofRefused      an inclusion or consistency proof does not hold
     ├── CheckpointRefused a signed note is malformed, forged or signed by nobody we know
     └── WitnessError      the witness cannot do, or will not do, what was asked
@@ -98,3 +100,11 @@ class CheckpointRefused(LedgerError, ValueError):  # noqa: N818 - named for what
 
 class WitnessError(LedgerError):
     """A witness refuses a checkpoint, or its folder cannot be used."""
+
+
+class EntryRefused(LedgerError, ValueError):  # noqa: N818 - named for what happened
+    """A leaf is no entry that an edge's log can hold."""
+
+
+class ReceiptRefused(LedgerError, ValueError):  # noqa: N818 - named for what happened
+    """A citizen's receipt is malformed, or is not the one that was given out."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 import rfc8785
 from pydantic import AwareDatetime, ConfigDict, TypeAdapter
 
-from consent.record import Code, ConsentRecord, IndicatedBy, NoticeReference, PurposeDecision
+from consent.record import Code, ConsentRecord, IndicatedBy, NoticeReference, PurposeDecision, Sha256
 from consent.state import State
 
 
@@ -42,6 +42,8 @@ class Event:
         monotonic_ms: Monotonic clock of the machine; for deadlines (milliseconds: nanoseconds
             leave the range of JSON integers after 104 days).
         boot: Which start of the machine that clock belongs to.
+        receipt_digest: Ties the decision to the citizen's receipt: SHA-256 over the receipt's id
+            and the digest of its withdrawal code (`consent.receipt.receipt_digest`).
         record: The record as offered; only in the first event of a record.
     """
 
@@ -58,6 +60,7 @@ class Event:
     decisions: tuple[PurposeDecision, ...] = ()
     dwell_ms: int | None = None
     notice: NoticeReference | None = None
+    receipt_digest: Sha256 | None = None
     record: ConsentRecord | None = None
     schema_version: Literal[1] = 1
 
@@ -70,7 +73,12 @@ class Event:
 
     def canonical(self) -> bytes:
         """Return the event as RFC 8785 canonical JSON: the bytes that are stored and hashed."""
-        return rfc8785.dumps(_adapter().dump_python(self, mode="json"))
+        return rfc8785.dumps(self.document())
+
+    def document(self) -> dict[str, Any]:
+        """Return the event as JSON values."""
+        document: dict[str, Any] = _adapter().dump_python(self, mode="json")
+        return document
 
     @classmethod
     def parse(cls, body: bytes) -> Event:
