@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from capture.errors import CaptureError
 from consent.errors import TransitionRefused
-from consent.notice import NoticeShelf, load_terms
+from consent.notice import NoticeShelf
 from consent.purpose import Purpose
 from consent.record import Channel, IndicatedBy, draft
 from consent.state import State
+from consent.terms import load_terms
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from consent.errors import ConsentError, LedgerError, LedgerUnavailable, TransitionRefused
-from consent.notice import DEFAULT_LANGUAGE, NoticeShelf, load_terms
+from consent.notice import DEFAULT_LANGUAGE, NoticeShelf
 from consent.purpose import Purpose
 from consent.record import VALIDITY_LIMIT_S, Channel, IndicatedBy, draft
 from consent.state import State
+from consent.terms import load_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from consent.gate import Gate, Grant
     from consent.ledger import ConsentStore
     from consent.notice import Notice
-    from consent.record import Terms
+    from consent.terms import Terms
 
 _log = structlog.get_logger(__name__)
 _ASKED: Final = (Purpose.IMAGE, Purpose.VOICE)

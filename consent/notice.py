@@ -11,7 +11,7 @@ import html
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib import resources
@@ -22,9 +22,10 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from consent.errors import NoticeError
 from consent.purpose import Purpose
-from consent.record import Channel, Code, DataCategory, Language, Line, NoticeReference, Terms
+from consent.record import Channel, Code, DataCategory, Language, Line, NoticeReference
 
 DEFAULT_LANGUAGE: Final = "vi"
+_FILE: Final = re.compile(r"\.[a-z]{2}\.toml$")
 _STRONG: Final = re.compile(r"\*\*(.+?)\*\*")
 _CATEGORIES: Final = {
     Purpose.IMAGE: "face-image",
@@ -118,7 +119,8 @@ class NoticeShelf:
         """
         if folder is None:
             return _shipped()
-        return cls([_parse(path.name, path.read_text("utf-8")) for path in sorted(folder.glob("*.??.toml"))])
+        paths = sorted(path for path in folder.iterdir() if _FILE.search(path.name))
+        return cls([_parse(path.name, path.read_text("utf-8")) for path in paths])
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -169,18 +171,6 @@ class NoticeShelf:
             )
 
 
-def load_terms(*, controller: str | None = None, contact: str | None = None) -> Terms:
-    """Return the terms of this release, with the agency's own name and contact."""
-    terms = _shipped_terms()
-    return replace(terms, controller=controller or terms.controller, contact=contact or terms.contact)
-
-
-@cache
-def _shipped_terms() -> Terms:
-    text = resources.files("consent").joinpath("notices/terms-1.0.toml").read_text("utf-8")
-    return TypeAdapter(Terms).validate_python(tomllib.loads(text) | {"processor": None})
-
-
 def _inline(text: str) -> str:
     return _STRONG.sub(r"<strong>\1</strong>", html.escape(text, quote=False))
 
@@ -199,5 +189,5 @@ def _parse(name: str, text: str) -> Notice:
 @cache
 def _shipped() -> NoticeShelf:
     folder = resources.files("consent").joinpath("notices")
-    names = sorted(item.name for item in folder.iterdir() if re.search(r"\.[a-z]{2}\.toml$", item.name))
+    names = sorted(item.name for item in folder.iterdir() if _FILE.search(item.name))
     return NoticeShelf([_parse(name, folder.joinpath(name).read_text("utf-8")) for name in names])

@@ -1,7 +1,10 @@
 """One consent: what was asked, in which words, what was answered, under which terms.
 
-The structure follows ISO/IEC TS 27560: header, processing, parties, events. There is
-no field that could hold a face, a voice, a name, a citizen's number or a score.
+The structure follows ISO/IEC TS 27560: header, processing, parties; the events stand in the
+log and `consent.export` puts all four together. What is the same for thousands of citizens
+(legal basis, processing, recipients, retention, rights) is the terms document, which a record
+names by its hash. There is no field that could hold a face, a voice, a name, a citizen's
+number or a score.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 from uuid import UUID
 
 import rfc8785
@@ -19,7 +22,10 @@ from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, TypeAd
 
 from consent.purpose import Purpose
 
-SCHEMA_VERSION: Final = 1
+if TYPE_CHECKING:
+    from consent.terms import Terms
+
+SCHEMA_VERSION: Final = 2
 VALIDITY_LIMIT_S: Final = 60 * 60
 """No consent is good for longer than this, whatever a record says."""
 
@@ -92,35 +98,25 @@ class DataCategory:
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
-    """How long one category is kept; 0 days: never stored."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-
-    category: Code
-    days: Annotated[int, Field(ge=0, le=36_500)]
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Who processes, why it is lawful, where it is kept, and what the citizen can do."""
+class TermsReference:
+    """The exact terms behind the notice: `consent.terms.find_terms` gives the document of this hash."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     terms_id: Code
     version: Code
-    legal_basis: tuple[Line, ...]
-    processing: tuple[Code, ...]
-    human_oversight: Line
+    sha256: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Who decides about the processing, who does it for them, and where they are reached."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
     controller: Line
     processor: Line | None
     contact: Line
-    authority: Line
-    recipients: tuple[Line, ...]
-    storage_place: Line
-    retention: tuple[Retention, ...]
-    withdrawal_methods: tuple[Code, ...]
-    rights: Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +146,8 @@ class ConsentRecord:
     offered_at: AwareDatetime
     decisions: Annotated[tuple[PurposeDecision, ...], Field(min_length=1, max_length=len(Purpose))]
     categories: tuple[DataCategory, ...]
-    terms: Terms
+    terms: TermsReference
+    parties: Parties
     validity_s: Annotated[int, Field(gt=0, le=VALIDITY_LIMIT_S)] = VALIDITY_LIMIT_S
     one_transaction: Literal[True] = True
     subject_pseudonym: Sha256 | None = None
@@ -159,7 +156,7 @@ class ConsentRecord:
     shown_at: AwareDatetime | None = None
     decided_at: AwareDatetime | None = None
     dwell_ms: Annotated[int, Field(ge=0)] | None = None
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
 
     @property
     def purposes(self) -> tuple[Purpose, ...]:
@@ -218,7 +215,8 @@ def draft(
         offered_at=offered_at,
         decisions=tuple(PurposeDecision(purpose) for purpose in purposes),
         categories=categories,
-        terms=terms,
+        terms=terms.reference(),
+        parties=terms.agency(),
         validity_s=validity_s,
         device_key_id=device_key_id,
         subject_pseudonym=subject_pseudonym,

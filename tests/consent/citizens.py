@@ -8,32 +8,16 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from consent.notice import NoticeShelf, load_terms
+from consent.notice import NoticeShelf
 from consent.purpose import Purpose
-from consent.record import ConsentRecord, Terms, draft
+from consent.record import ConsentRecord, draft
+from consent.terms import Terms, load_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 BOTH: Final = (Purpose.IMAGE, Purpose.VOICE)
 ALL_GIVEN: Final = dict.fromkeys(BOTH, True)
-BRIEF: Final = Terms(
-    terms_id="brief",
-    version="1",
-    legal_basis=(),
-    processing=(),
-    human_oversight="",
-    controller="",
-    processor=None,
-    contact="",
-    authority="",
-    recipients=(),
-    storage_place="",
-    retention=(),
-    withdrawal_methods=(),
-    rights="",
-)
-"""Terms of few words, for thousands of records."""
 
 
 @dataclass

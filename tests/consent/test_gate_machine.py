@@ -24,7 +24,7 @@ from consent.gate import Gate, Grant, Permitted
 from consent.ledger import ConsentStore
 from consent.purpose import Purpose
 from consent.state import TRANSITIONS, State
-from tests.consent.citizens import BOTH, BRIEF, Clocks, Sample, Tripwire, citizen
+from tests.consent.citizens import BOTH, Clocks, Sample, Tripwire, citizen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ class ConsentLives(RuleBasedStateMachine):
         self.read(2, None)
 
     def _next_citizen(self) -> None:
-        self.record_id: UUID = self.store.offer(citizen(terms=BRIEF)).event.record_id
+        self.record_id: UUID = self.store.offer(citizen()).event.record_id
         self.state = State.OFFERED
         self.given: frozenset[Purpose] = frozenset()
         self.limit_ns = 0

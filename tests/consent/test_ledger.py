@@ -22,7 +22,7 @@ from consent.errors import (
 from consent.ledger import ConsentStore, head_path, read_log, verify_file
 from consent.purpose import Purpose
 from consent.state import State
-from tests.consent.citizens import ALL_GIVEN, BOTH, BRIEF, Clocks, citizen
+from tests.consent.citizens import ALL_GIVEN, BOTH, Clocks, citizen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -368,7 +368,7 @@ def test_a_crash_between_commit_and_head_is_no_tampering(log_path: Path, tmp_pat
 def _write_some(path: Path) -> None:
     with ConsentStore(path, busy_s=60) as store:
         for _ in range(10):
-            record = citizen(terms=BRIEF)
+            record = citizen()
             store.offer(record)
             store.decide(record.record_id, ALL_GIVEN, "citizen", "test")
 

@@ -51,7 +51,7 @@ def test_a_record_is_frozen() -> None:
         ("counter", "Nguyễn Văn A"),
         ("subject_pseudonym", "012345678901"),
         ("decisions", []),
-        ("schema_version", 2),
+        ("schema_version", 1),
         ("score", 0.5),
     ],
 )
@@ -98,6 +98,7 @@ ALLOWED = {
     ("given", "revoked"),
     ("given", "invalidated"),
     ("completed", "withdrawn"),
+    ("expired", "withdrawn"),
 }
 
 

@@ -13,10 +13,11 @@ import pytest
 from consent.errors import NotPermitted
 from consent.gate import Gate, Permitted
 from consent.ledger import ConsentStore
-from consent.notice import NoticeShelf, load_terms
+from consent.notice import NoticeShelf
 from consent.purpose import Purpose
 from consent.record import IndicatedBy, draft
 from consent.state import State
+from consent.terms import load_terms
 from inference.errors import FrameError, SettingError
 from inference.face_evidence import FaceConfig, FaceEvidence, FaceMoment, FaceReader
 from inference.face_quality import Rejection

@@ -12,9 +12,10 @@ import pytest
 
 from consent.gate import Gate, Permitted
 from consent.ledger import ConsentStore
-from consent.notice import NoticeShelf, load_terms
+from consent.notice import NoticeShelf
 from consent.purpose import Purpose
 from consent.record import draft
+from consent.terms import load_terms
 from inference.media import AudioChunk
 from inference.roles import RoleConfig
 from inference.signal import Factor
