@@ -9,6 +9,7 @@ ApiError
 │   └── PostgresBusy         another program runs on the same data directory
 ├── DatabaseUnavailable  the database does not answer or cannot write
 ├── SchemaOutdated       the database is not at the newest migration
+├── LogDamaged           the centre's log is not the one that was written
 ├── Refused              a request that is answered with a problem document
 └── EnrolmentError       an enrolment that cannot be made
 """
@@ -52,6 +53,10 @@ class DatabaseUnavailable(ApiError, ConnectionError):  # noqa: N818 - named for 
 
 class SchemaOutdated(ApiError, RuntimeError):  # noqa: N818 - named for what happened
     """The database is not at the newest migration."""
+
+
+class LogDamaged(ApiError, RuntimeError):  # noqa: N818 - named for what happened
+    """The centre's log was altered or cut short; nothing more is written to it."""
 
 
 class EnrolmentError(ApiError, ValueError):
