@@ -1,0 +1,171 @@
+"""Erasures at the centre: asked for in the transaction of what asks, done by the eraser, shown by store.
+
+An erasure is a row of the table `erasures`, so asking for one is as durable as the withdrawal that asks.
+From that commit on nothing of the consent is taken any more; `api.eraser` does the rest in the
+background, and each store's state is readable meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from api.database import Connection, Database
+from consent.erasure import ErasureCertificate
+
+CAUSES: Final = frozenset({"withdrawn", "invalidated", "request", "retention"})
+_ROW: Final = "record_id, session_id, cause, state, queued_at, started_at, done_at, coalesce(fault, '')"
+
+
+class ErasureState(StrEnum):
+    """How far an erasure is."""
+
+    QUEUED = "queued"
+    STARTED = "started"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """What one store has done for one erasure.
+
+    Attributes:
+        name: Which store; a name that ends in `.by-operator` is in the hands of whoever runs that server.
+        done: Whether it has answered.
+        removed: How many things it removed.
+        note: Why it is still pending, or what was done; empty where there is nothing to say.
+    """
+
+    name: str
+    done: bool
+    removed: int
+    note: str
+    done_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """One erasure and how far it is.
+
+    Attributes:
+        fault: What kept the last attempt from finishing; empty when nothing did.
+        stores: In the order in which they are asked; empty while it is queued.
+    """
+
+    record_id: UUID
+    session_id: UUID | None
+    cause: str
+    state: ErasureState
+    queued_at: datetime
+    started_at: datetime | None
+    done_at: datetime | None
+    fault: str
+    stores: tuple[StoreState, ...]
+
+
+def queue(
+    connection: Connection,
+    record_id: UUID,
+    cause: str,
+    *,
+    session_id: UUID | None = None,
+    entry: tuple[UUID, int] | None = None,
+) -> bool:
+    """Ask for an erasure in the caller's transaction; asking again changes nothing.
+
+    Args:
+        connection: Inside the transaction of what asks for it.
+        record_id: The consent whose data go.
+        cause: One of `CAUSES`.
+        session_id: Its session, where the caller knows it.
+        entry: Edge and number of an outbox entry that held something of it.
+
+    Returns:
+        Whether it is new.
+    """
+    if cause not in CAUSES:
+        raise ValueError(f"an erasure is caused by one of {', '.join(sorted(CAUSES))}, not by {cause!r}")
+    new = connection.execute(
+        "INSERT INTO erasures (record_id, session_id, cause) VALUES (%s, %s, %s) "
+        "ON CONFLICT (record_id) DO NOTHING RETURNING record_id",
+        (record_id, session_id, cause),
+    ).fetchone()
+    if entry is not None:
+        connection.execute(
+            "INSERT INTO erasure_entries (record_id, edge_id, seq) VALUES (%s, %s, %s) "
+            "ON CONFLICT DO NOTHING",
+            (record_id, *entry),
+        )
+    return new is not None
+
+
+def erase(database: Database, record_id: UUID, cause: str) -> bool:
+    """Ask for an erasure; it is durable when this returns, and runs in the background.
+
+    Where the asking comes with a write of its own, call `queue` in that transaction instead.
+
+    Raises:
+        DatabaseUnavailable: Nothing was asked; ask again.
+    """
+    with database.transaction() as connection:
+        return queue(connection, record_id, cause)
+
+
+def queue_withdrawn(connection: Connection) -> int:
+    """Ask for the erasure of every consent that was withdrawn or invalidated and has none; return how many.
+
+    The ingest of the edge's log asks by itself; this is the net below it, also after a restore.
+    """
+    return connection.execute(
+        "INSERT INTO erasures (record_id, session_id, cause) SELECT record_id, session_id, state "
+        "FROM consents WHERE state IN ('withdrawn', 'invalidated') AND NOT EXISTS "
+        "(SELECT 1 FROM erasures WHERE erasures.record_id = consents.record_id) ON CONFLICT DO NOTHING"
+    ).rowcount
+
+
+def list_erasures(
+    database: Database, *, state: ErasureState | None = None, limit: int = 100, offset: int = 0
+) -> tuple[Erasure, ...]:
+    """Return erasures with the state of each store, the newest first."""
+    with database.transaction() as connection:
+        return _read(connection, "(%s::text IS NULL OR state = %s)", (state, state), limit, offset)
+
+
+def find_erasure(database: Database, record_id: UUID) -> Erasure | None:
+    """Return the erasure of one consent with the state of each store, None where none was asked for."""
+    with database.transaction() as connection:
+        found = _read(connection, "record_id = %s", (record_id,), 1, 0)
+    return found[0] if found else None
+
+
+def certificate(database: Database, record_id: UUID) -> ErasureCertificate | None:
+    """Return the certificate of one consent's erasure, None while it is not complete."""
+    with database.transaction() as connection:
+        row = connection.execute(
+            "SELECT certificate FROM erasures WHERE record_id = %s AND certificate IS NOT NULL", (record_id,)
+        ).fetchone()
+    return None if row is None else ErasureCertificate.parse(bytes(row[0]))
+
+
+def _read(
+    connection: Connection, condition: str, values: tuple[object, ...], limit: int, offset: int
+) -> tuple[Erasure, ...]:
+    rows = connection.execute(
+        f"SELECT {_ROW} FROM erasures WHERE {condition} "  # noqa: S608 - conditions of ours, values are bound
+        "ORDER BY queued_at DESC, record_id LIMIT %s OFFSET %s",
+        (*values, limit, offset),
+    ).fetchall()
+    stores: dict[UUID, list[StoreState]] = {row[0]: [] for row in rows}
+    for record_id, *fields in connection.execute(
+        "SELECT record_id, name, state = 'done', removed, note, done_at FROM erasure_stores "
+        "WHERE record_id = ANY(%s) ORDER BY record_id, position",
+        (list(stores),),
+    ):
+        stores[record_id].append(StoreState(*fields))
+    return tuple(
+        Erasure(record_id, session_id, cause, ErasureState(state), *times, fault, tuple(stores[record_id]))
+        for record_id, session_id, cause, state, *times, fault in rows
+    )
