@@ -19,6 +19,8 @@ ConsentError
     ├── EntryRefused      a leaf is no entry of an edge's log
     ├── ReceiptRefused    a receipt is malformed or does not hold
     ├── ProofRefused      an inclusion or consistency proof does not hold
+    ├── EntryTooLarge     an entry that does not fit a bundle of the log's export
+    ├── TilesRefused      an exported log is not the one its checkpoint names
     ├── CheckpointRefused a signed note is malformed, forged or signed by nobody we know
     └── WitnessError      the witness cannot do, or will not do, what was asked
 """
@@ -96,6 +98,14 @@ class ProofRefused(LedgerError):  # noqa: N818 - named for what happened
 
 class CheckpointRefused(LedgerError, ValueError):  # noqa: N818 - named for what happened
     """A checkpoint is malformed, or its signatures do not hold."""
+
+
+class EntryTooLarge(LedgerError, ValueError):  # noqa: N818 - named for what happened
+    """An entry is longer than the format of the log can say."""
+
+
+class TilesRefused(LedgerError):  # noqa: N818 - named for what happened
+    """A file of an exported log is missing, surplus or not what the checkpoint covers."""
 
 
 class WitnessError(LedgerError):
