@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import threading
@@ -128,6 +129,8 @@ class Uplink:
         entries = self.outbox.pending(self._batch, after=self._resend_after)
         if not entries:
             self._resend_after = None
+            entries = self.outbox.tombstones(self._batch)
+        if not entries:
             return 0
         entries, body = self._encode(entries)
         answer = client.post(
@@ -144,9 +147,7 @@ class Uplink:
                 {
                     "edge": str(self.enrolment.edge),
                     "first_seq": entries[0].seq,
-                    "entries": [
-                        {"seq": entry.seq, "kind": entry.kind, "payload": entry.payload} for entry in entries
-                    ],
+                    "entries": [_document(entry) for entry in entries],
                 },
                 ensure_ascii=False,
                 separators=(",", ":"),
@@ -180,7 +181,7 @@ class Uplink:
             given = _json(answer)
             before = self.outbox.high_water()
             high_water = int(given["high_water"])
-            self.outbox.mark_delivered(high_water)
+            self.outbox.mark_delivered(high_water, entries)
             quarantined = given.get("quarantined", [])
             for item in quarantined:
                 _log.warning("entry set aside by the centre", seq=item.get("seq"), reason=item.get("reason"))
@@ -245,6 +246,14 @@ class Uplink:
         if self._resend_after is not None or confirmed:
             return 0.0
         return 5.0
+
+
+def _document(entry: Entry) -> dict[str, Any]:
+    """Return an entry as it is sent: with the session key where the centre needs it."""
+    document: dict[str, Any] = {"seq": entry.seq, "kind": entry.kind, "payload": entry.payload}
+    if entry.salt is not None:
+        document["salt"] = base64.b64encode(entry.salt).decode()
+    return document
 
 
 def _clock_behind_s(answer: httpx.Response) -> float | None:
