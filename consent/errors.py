@@ -7,7 +7,11 @@ ConsentError
 ├── AskedTwice            one session, one question
 ├── DecisionIncomplete    a purpose was left open, or somebody else answered
 ├── UnknownRecord         no such record in this log
-├── NoticeError           a notice is missing or differs from what its hash says
+├── NoticeError           a notice or its terms are missing or differ from what their hash says
+├── PseudonymKeyError     the agency's key of pseudonyms cannot be used
+├── ExportRefused         a document about a record is incomplete and was not made
+├── LawSilent             the law in force sets no time for this
+├── CalendarUnknown       the holidays of that year are not known
 ├── ErasureError
 │   ├── ErasureIncomplete a store could not erase; nothing was certified
 │   ├── CertificateRefused an erasure certificate does not hold
@@ -78,6 +82,22 @@ class KeyDestroyed(ErasureError, LookupError):  # noqa: N818 - named for what ha
 
 class KeysUnavailable(ErasureError, OSError):  # noqa: N818 - named for what happened
     """The file of the session keys cannot be used now."""
+
+
+class PseudonymKeyError(ConsentError, OSError):
+    """The key of pseudonyms is missing, damaged or readable by others."""
+
+
+class ExportRefused(ConsentError):  # noqa: N818 - named for what happened
+    """A document about a record would be incomplete, or no program here can make it."""
+
+
+class LawSilent(ConsentError, LookupError):  # noqa: N818 - named for what happened
+    """The law in force on that day sets no time for what was asked."""
+
+
+class CalendarUnknown(ConsentError, ValueError):  # noqa: N818 - named for what happened
+    """A deadline lies in a year whose holidays nobody here knows."""
 
 
 class LedgerError(ConsentError):
