@@ -194,13 +194,13 @@ class KeyIntroduced:
 
     def endorsed(self) -> bytes:
         """Return what the key before it signs: which key follows it, where, from which size on."""
-        document = {
+        document: dict[str, Any] = {
             "from_size": self.from_size,
             "kind": "key-endorsed",
             "log": str(self.log),
             "vkey": self.vkey,
         }
-        return rfc8785.dumps(document) + b"\n"
+        return _plain(document) + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +256,7 @@ _OWN: Final[Mapping[str, type[OwnEntry]]] = {
     EntryKind.KEY_RETIRED: KeyRetired,
     EntryKind.RETENTION_RUN: RetentionRun,
 }
-_ERASURES: Final[Mapping[str, type[Begun] | type[ErasureCertificate]]] = {
-    EntryKind.ERASURE_STARTED: Begun,
-    EntryKind.ERASURE_DONE: ErasureCertificate,
-}
+_ERASURES: Final = frozenset({EntryKind.ERASURE_STARTED.value, EntryKind.ERASURE_DONE.value})
 EVENT_KINDS: Final = frozenset(kind.value for kind in EventKind)
 KINDS: Final = EVENT_KINDS | frozenset(kind.value for kind in EntryKind)
 
@@ -300,37 +297,45 @@ def parse_as(kind: str, body: bytes) -> Entry:
     Raises:
         EntryRefused: It is of another kind, or not in its canonical form.
     """
+    if kind not in KINDS:
+        raise EntryRefused(f"an edge's log has no entry of the kind {kind!r}")
     try:
         if kind in EVENT_KINDS:
-            entry: Entry = Event.parse(body)
-            right = entry.kind.value == kind and _plain(entry.document()) == body
+            entry, canonical = _read_event(kind, body)
         elif kind in _OWN:
-            entry = _adapter(kind).validate_json(body)
-            right = _plain(_document_of(entry)) == body
-        elif kind in _ERASURES:
-            document = json.loads(body)
-            fields = {name: value for name, value in document.items() if name != "kind"}
-            entry = _read_erasure(kind, fields)
-            right = document.get("kind") == kind and _erasure_body(kind, entry) == body
+            entry, canonical = _read_own(kind, body)
         else:
-            raise EntryRefused(f"an edge's log has no entry of the kind {kind!r}")
+            entry, canonical = _read_erasure(kind, body)
+    except EntryRefused:
+        raise
     except (ValidationError, CertificateRefused, ValueError) as error:
         raise EntryRefused(f"this is no entry of the kind {kind!r}: {error}") from error
-    if not right:
+    if canonical != body:
         raise EntryRefused(f"the entry of the kind {kind!r} is not in its canonical form")
     return entry
 
 
-def _read_erasure(kind: str, fields: dict[str, Any]) -> Begun | ErasureCertificate:
+def _read_event(kind: str, body: bytes) -> tuple[Entry, bytes]:
+    event = Event.parse(body)
+    return event, _plain({**event.document(), "kind": kind})
+
+
+def _read_own(kind: str, body: bytes) -> tuple[Entry, bytes]:
+    entry = _adapter(kind).validate_json(body)
+    return entry, _plain(_document_of(entry))
+
+
+def _read_erasure(kind: str, body: bytes) -> tuple[Entry, bytes]:
+    fields = json.loads(body)
+    if not isinstance(fields, dict) or fields.pop("kind", None) != kind:
+        raise EntryRefused(f"this is no entry of the kind {kind!r}")
+    read: Begun | ErasureCertificate
     if kind == EntryKind.ERASURE_DONE:
-        return ErasureCertificate.read(fields)
-    if fields.pop("schema_version", None) != 1:
-        raise EntryRefused("an erasure that began names schema_version 1")
-    return Begun.read(fields)
-
-
-def _erasure_body(kind: str, entry: Begun | ErasureCertificate) -> bytes:
-    return _plain({"schema_version": 1, **entry.document(), "kind": kind})
+        read = ErasureCertificate.read(fields)
+    else:
+        fields.pop("schema_version", None)  # an erasure that began carries none of its own
+        read = Begun.read(fields)
+    return read, _plain({"schema_version": 1, **read.document(), "kind": kind})
 
 
 def _document_of(entry: OwnEntry) -> dict[str, Any]:
