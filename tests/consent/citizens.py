@@ -49,6 +49,7 @@ def citizen(
     language: str = "vi",
     validity_s: int = 3600,
     terms: Terms | None = None,
+    subject_pseudonym: str | None = None,
 ) -> ConsentRecord:
     """A record of a citizen who is about to be asked."""
     notice = _shelf().current(language)
@@ -60,6 +61,7 @@ def citizen(
         terms=terms or load_terms(),
         offered_at=datetime(2026, 11, 2, 8, tzinfo=UTC),
         validity_s=validity_s,
+        subject_pseudonym=subject_pseudonym,
     )
 
 
