@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from api.accounts import Account
 from api.database import Database
 from api.disclosure import Disclosure
 from api.interval import Mean, mean_of
-from api.schema import DAY_ZONE, FACTORS, PPM, ROLLUP_SUMS, next_month
+from api.releases import Sums, shown_days
+from api.schema import DAY_ZONE, FACTORS, PPM, next_month
 from inference.signal import Factor
 
-_COLUMNS: Final = tuple(ROLLUP_SUMS)
 _ZONE: Final = ZoneInfo(DAY_ZONE)
 
 
@@ -101,7 +101,7 @@ def visible_counters(database: Database, account: Account) -> tuple[CounterState
             "SELECT c.code, c.unit, c.area, (SELECT max(last_received) FROM rollup_counter_day r "
             "WHERE r.counter = c.code) FROM counters c WHERE %s OR c.code = ANY(%s) OR (c.area <> '' "
             "AND c.area = ANY(%s)) ORDER BY c.code",
-            (account.is_administrator, list(account.counters), list(account.areas)),
+            (account.sees_every_counter, list(account.counters), list(account.areas)),
         ).fetchall()
     return tuple(CounterState(*row) for row in rows)
 
@@ -120,24 +120,16 @@ def months_with_data(database: Database, counters: Sequence[str]) -> tuple[date,
 def counter_months(
     database: Database, counters: Sequence[str], first: date, disclosure: Disclosure
 ) -> dict[str, Month]:
-    """Return the month of each counter, as it may be shown."""
-    with database.transaction() as connection:
-        rows = connection.execute(
-            f"SELECT counter, day, {', '.join(_COLUMNS)} FROM rollup_counter_day "  # noqa: S608 - names are ours
-            "WHERE counter = ANY(%s) AND day >= %s AND day < %s ORDER BY counter, day",
-            (list(counters), first, next_month(first)),
-        ).fetchall()
-    kept: dict[str, dict[date, dict[str, float]]] = {code: {} for code in counters}
-    for code, day, *sums in rows:
-        kept[code][day] = dict(zip(_COLUMNS, sums, strict=True))
+    """Return the month of each counter, as it may be shown; what is shown first is released and logged."""
+    kept = shown_days(database, counters, first, disclosure)
     return {code: build_month(first, days, disclosure) for code, days in kept.items()}
 
 
-def build_month(first: date, rows: dict[date, dict[str, Any]], disclosure: Disclosure) -> Month:
+def build_month(first: date, rows: Mapping[date, Sums], disclosure: Disclosure) -> Month:
     """Build a month from the rollup rows of its days."""
     days: list[Day] = []
-    shown: list[dict[str, Any]] = []
-    scored: list[dict[str, Any]] = []
+    shown: list[Sums] = []
+    scored: list[Sums] = []
     last = min(next_month(first) - timedelta(days=1), disclosure.today)
     for offset in range((last - first).days + 1):
         day = first + timedelta(days=offset)
@@ -173,7 +165,7 @@ def build_month(first: date, rows: dict[date, dict[str, Any]], disclosure: Discl
     )
 
 
-def _mean(rows: list[dict[str, Any]], count: str, name: str, *, lowest: float = 0.0) -> Mean | None:
+def _mean(rows: list[Sums], count: str, name: str, *, lowest: float = 0.0) -> Mean | None:
     n = sum(int(row[count]) for row in rows)
     return mean_of(
         n,
@@ -184,7 +176,7 @@ def _mean(rows: list[dict[str, Any]], count: str, name: str, *, lowest: float = 
     )
 
 
-def _quality(rows: list[dict[str, Any]]) -> Quality:
+def _quality(rows: list[Sums]) -> Quality:
     def total(name: str) -> int:
         return sum(int(row[name]) for row in rows)
 
