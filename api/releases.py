@@ -42,7 +42,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _ALWAYS: Final = ("sessions", "scored", "changes")
 """Counts that say how complete the day is, and nothing about a score."""
 _RELEASE_LOCK: Final = 0x72_65_6C_73
-_CELLS_A_LEAF: Final = 200
+_CELLS_A_LEAF: Final = 50
+"""An entry of the log has at most 65,535 bytes (C2SP), and a cell up to 1,000."""
 _SUMS: Final = ", ".join(f"r.{name}" for name in COLUMNS)
 _LIVE: Final = (
     f"SELECT r.counter, r.day, {_SUMS} FROM rollup_counter_day r "  # noqa: S608 - names are ours
