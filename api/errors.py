@@ -10,7 +10,11 @@ ApiError
 ├── DatabaseUnavailable  the database does not answer or cannot write
 ├── SchemaOutdated       the database is not at the newest migration
 ├── LogDamaged           the centre's log is not the one that was written
+├── KeysUnusable         a key of the centre cannot be read, made or trusted
+├── ErasurePending       a store cannot be cleared yet; it is tried again
+├── ErasureFileDamaged   the list of erasures outside the database is not the one that was written
 ├── Refused              a request that is answered with a problem document
+├── CaseRefused          an act on a request or breach that does not fit
 └── EnrolmentError       an enrolment that cannot be made
 """
 
@@ -57,6 +61,22 @@ class SchemaOutdated(ApiError, RuntimeError):  # noqa: N818 - named for what hap
 
 class LogDamaged(ApiError, RuntimeError):  # noqa: N818 - named for what happened
     """The centre's log was altered or cut short; nothing more is written to it."""
+
+
+class ErasurePending(ApiError, RuntimeError):  # noqa: N818 - named for what happened
+    """A store of an erasure cannot be cleared now; the erasure is not complete and is tried again."""
+
+
+class ErasureFileDamaged(ApiError, RuntimeError):  # noqa: N818 - named for what happened
+    """The list of erasures that outlives the database was altered."""
+
+
+class KeysUnusable(ApiError, OSError):  # noqa: N818 - named for what happened
+    """A key file of the centre cannot be read or written, or is not the log's."""
+
+
+class CaseRefused(ApiError, ValueError):  # noqa: N818 - named for what happened
+    """An act on a request or a breach that does not fit; the message is for the person at the form."""
 
 
 class EnrolmentError(ApiError, ValueError):

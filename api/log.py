@@ -24,7 +24,6 @@ from consent.merkle import leaf_hash
 
 SCHEMA_VERSION: Final = 1
 _WRITER_LOCK: Final = 0x6C_6F_67_77
-_RESERVED: Final = frozenset({"kind", "at", "record_id", "schema_version"})
 _INSERT: Final = (
     "INSERT INTO central_log (idx, leaf_hash, kind, record_id, at, body) SELECT * FROM "
     "unnest(%s::bigint[], %s::bytea[], %s::text[], %s::uuid[], %s::timestamptz[], %s::bytea[])"
@@ -59,21 +58,18 @@ class Leaf:
     record_id: UUID | None = None
 
     def canonical(self, at: datetime) -> bytes:
-        """Return the bytes that are stored and hashed.
+        """Return the bytes that are stored and hashed; a time of the body's own wins over `at`.
 
         Raises:
-            ValueError: The kind is none of this log, or the body sets a member that the log sets.
+            ValueError: The kind is none of this log, or the body speaks of another kind or record.
         """
-        taken = _RESERVED & set(self.body)
-        if taken:
-            raise ValueError(f"the log itself sets {', '.join(sorted(taken))}: leave it out of the body")
-        document: dict[str, object] = {
-            "kind": Kind(self.kind).value,
-            "at": at.isoformat(),
-            "schema_version": SCHEMA_VERSION,
-            **({"record_id": self.record_id} if self.record_id is not None else {}),
-            **self.body,
-        }
+        document: dict[str, object] = {"at": at, "schema_version": SCHEMA_VERSION, **self.body}
+        fixed: dict[str, object] = {"kind": Kind(self.kind).value}
+        if self.record_id is not None:
+            fixed["record_id"] = str(self.record_id)
+        for name, value in fixed.items():
+            if str(document.setdefault(name, value)) != value:
+                raise ValueError(f"the body of this {self.kind} entry has a {name} of its own: leave it out")
         return rfc8785.dumps(_plain(document))
 
 
@@ -85,7 +81,7 @@ def append(
     Args:
         connection: Inside the transaction of what the entry tells.
         kind: A value of `Kind`.
-        body: Members of the entry besides kind, at, record_id and schema_version.
+        body: Members of the entry; kind, at, record_id and schema_version are added.
         record_id: The consent the entry is about.
 
     Returns:
@@ -152,7 +148,7 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON values
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, frozenset, set)):

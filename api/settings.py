@@ -41,6 +41,9 @@ class ServerSettings(_Section):
     secure_cookies: bool | None = Field(
         default=None, description="Mark cookies Secure; unset: when TLS is on. Set it behind a TLS proxy."
     )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(), description="Addresses of proxies whose X-Forwarded-For tells where a login comes from."
+    )
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
@@ -84,6 +87,55 @@ class IngestSettings(_Section):
     token_hours: float = Field(default=24.0, gt=0, le=168, description="Life of an enrolment token.")
 
 
+class WitnessSettings(_Section):
+    """One outside witness."""
+
+    url: str = Field(pattern=r"^https?://[^\s?#]+$", description="Address of its API, without a path to add.")
+    vkey: str = Field(min_length=1, max_length=4000, description="Its public key, as it prints it.")
+
+
+class LogSettings(_Section):
+    """The log of the centre and what it takes from the edges' logs."""
+
+    data_dir: Path | None = Field(
+        default=None,
+        description="Folder of the centre's keys and of the log's newest checkpoint; "
+        "unset: 'log' beside database.data_dir.",
+    )
+    checkpoint_s: float = Field(
+        default=2.0, gt=0, le=3600, description="Time between checkpoints of a growing log."
+    )
+    fold_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86400,
+        description="Least time between two folded checkpoints of one edge; withdrawals do not wait.",
+    )
+    max_body_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=65536, le=64 * 1024 * 1024, description="Largest part of an edge's log."
+    )
+    max_entries: int = Field(default=500, ge=1, le=5000, description="Most entries of an edge's log at once.")
+    witnesses: tuple[WitnessSettings, ...] = Field(
+        default=(), max_length=16, description="Outside witnesses that cosign the checkpoints."
+    )
+    quorum: int = Field(
+        default=1, ge=1, le=16, description="Witnesses a checkpoint needs to count as witnessed."
+    )
+    witness_s: float = Field(
+        default=10.0, gt=0, le=86400, description="Time between two submissions to the witnesses."
+    )
+    witness_timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="Longest wait for the answer of a witness."
+    )
+
+    @model_validator(mode="after")
+    def _quorum_can_be_reached(self) -> Self:
+        if self.witnesses and self.quorum > len(self.witnesses):
+            msg = f"log.quorum is {self.quorum}, but log.witnesses names {len(self.witnesses)}: name more"
+            raise ValueError(msg)
+        return self
+
+
 class PagesSettings(_Section):
     """What the pages show."""
 
@@ -92,6 +144,9 @@ class PagesSettings(_Section):
     )
     language: Literal["vi", "en"] = Field(default="vi", description="Language until the reader chooses one.")
     session_hours: float = Field(default=8.0, gt=0, le=24, description="Life of a login.")
+    idle_minutes: float = Field(
+        default=30.0, gt=0, le=480, description="A login ends when nothing was asked for this long."
+    )
 
 
 class DemoSettings(_Section):
@@ -126,6 +181,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     ingest: IngestSettings = IngestSettings()
+    log: LogSettings = LogSettings()
     pages: PagesSettings = PagesSettings()
     demo: DemoSettings = DemoSettings()
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -144,6 +200,11 @@ class Settings(BaseSettings):
         """Let the environment win over the file (which arrives as arguments)."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
+
+    @property
+    def log_dir(self) -> Path:
+        """Folder of the centre's keys and of the log's newest checkpoint."""
+        return self.log.data_dir or self.database.data_dir.parent / "log"
 
     @model_validator(mode="after")
     def _disclosure(self) -> Self:
