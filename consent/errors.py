@@ -26,7 +26,9 @@ ConsentError
     ├── EntryTooLarge     an entry that does not fit a bundle of the log's export
     ├── TilesRefused      an exported log is not the one its checkpoint names
     ├── CheckpointRefused a signed note is malformed, forged or signed by nobody we know
-    └── WitnessError      the witness cannot do, or will not do, what was asked
+    └── WitnessError      the folder of a witness cannot be used
+        ├── CosignatureRefused  a witness does not cosign this checkpoint
+        └── WitnessBehind       a witness knows the log at another size than was said
 """
 
 from __future__ import annotations
@@ -129,7 +131,25 @@ class TilesRefused(LedgerError):  # noqa: N818 - named for what happened
 
 
 class WitnessError(LedgerError):
-    """A witness refuses a checkpoint, or its folder cannot be used."""
+    """The folder of a witness cannot be used, or the witness does not do what was asked."""
+
+
+class CosignatureRefused(WitnessError):  # noqa: N818 - named for what happened
+    """A witness does not cosign a checkpoint; `status` is what it says over HTTP."""
+
+    def __init__(self, message: str, status: int) -> None:
+        """Say why, and with which HTTP status."""
+        super().__init__(message)
+        self.status = status
+
+
+class WitnessBehind(WitnessError):  # noqa: N818 - named for what happened
+    """A witness knows the log at `size`, not at the size that the request named: ask again from there."""
+
+    def __init__(self, size: int) -> None:
+        """Keep the size at which the witness knows the log."""
+        super().__init__(f"the witness knows this log at size {size}: send the consistency proof from there")
+        self.size = size
 
 
 class EntryRefused(LedgerError, ValueError):  # noqa: N818 - named for what happened
