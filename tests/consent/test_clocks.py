@@ -127,9 +127,7 @@ def test_a_newer_reading_of_the_law_replaces_the_older() -> None:
         version="1.10",
         in_force_from=law.in_force_from,
         source="a test",
-        rules=(
-            type(view)(Rule.VIEW, "decree-356-2025", "5", article_verified=True, value=3, unit=Unit.DAYS),
-        ),
+        rules=(replace(view, value=3, unit=Unit.DAYS),),
     )
     between = Law(law.law_id, "1.9", law.in_force_from, "a test", rules=law.rules)
     deadline = Clocks([law, longer, between]).deadline(Rule.VIEW, _local("2026-11-02 08:00"))
