@@ -1,4 +1,4 @@
-"""Accounts: passwords, lock-out, server-side sessions, roles and what they may see."""
+"""Accounts: names, roles, server-side sessions, and the reason a session reads personal data for."""
 
 from __future__ import annotations
 
@@ -7,37 +7,52 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime
 from typing import Final
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from itsdangerous import BadSignature, Signer
 
+from api.authorization import (
+    HUMAN_ROLES,
+    REASON_NEEDED,
+    SERVICE,
+    Action,
+    Decision,
+    Principal,
+    Purpose,
+    Resource,
+    Role,
+    person,
+    policies,
+    reason_context,
+)
 from api.database import Connection, Database
 from api.enrolment import record_act
 from api.errors import ApiError
+from api.passwords import (
+    LONGEST_PASSWORD,
+    SHORTEST_PASSWORD,
+    Passwords,
+    count_failure,
+    forget_failures,
+    is_paused,
+)
 
 FIRST_ADMINISTRATOR: Final = "admin"
-SHORTEST_PASSWORD: Final = 12
-LONGEST_PASSWORD: Final = 256
-_FREE_FAILURES: Final = 5
-_FIRST_LOCK_S: Final = 30
-_LONGEST_LOCK_S: Final = 900
+_PASSWORD_FORM: Final = "password form"  # noqa: S105 - the name of a place
+"""Where a wrong present password is counted: apart from logins, or a thief could pause the owner's."""
+_SEEN_EVERY_S: Final = 60
+REASON_S: Final = 30 * 60
+"""How long a stated reason holds."""
+TICKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{2,39}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+_PROBE: Final = reason_context(Purpose.INSPECTION.value, "probe")
+"""A reason that nobody stated: only to learn whether one would help."""
 _ADMINISTRATOR_LOCK: Final = 0x61_64_6D_69
 
 
 class AccountError(ApiError, ValueError):
     """An account, name or password that cannot be used; the message is for the person at the form."""
-
-
-class Role(StrEnum):
-    """What an account may do."""
-
-    ADMINISTRATOR = "administrator"
-    SUPERVISOR = "supervisor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +67,51 @@ class Account:
     disabled: bool = False
 
     @property
-    def is_administrator(self) -> bool:
-        """Whether the account administers the service."""
-        return self.role is Role.ADMINISTRATOR
+    def principal(self) -> Principal:
+        """The account as the policies know it."""
+        return person(
+            self.name, self.role, must_change=self.must_change, areas=self.areas, counters=self.counters
+        )
+
+    @property
+    def sees_every_counter(self) -> bool:
+        """Whether the figures of every counter are open to it; a test holds this against the policies."""
+        return self.role is not Role.SUPERVISOR
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why somebody reads data of persons, for half an hour."""
+
+    purpose: Purpose
+    ticket: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One live session: who, and the token its forms must carry."""
+    """One live session: who, the token its forms must carry, and the reason they stated, if any."""
 
     account: Account
     csrf: str
+    reason: Reason | None = None
+
+    def decide(self, action: Action, resource: Resource = SERVICE) -> Decision:
+        """Ask the policies for this person, with the reason of the session where one is needed."""
+        who = self.account.principal
+        decision = policies().decide(who, action, resource)
+        if self.reason is None or REASON_NEEDED not in decision.policies:
+            return decision
+        reason = reason_context(self.reason.purpose.value, self.reason.ticket)
+        return policies().decide(who, action, resource, reason)
+
+    def may(self, action: str, resource: Resource = SERVICE) -> bool:
+        """Tell whether it is permitted, or would be if a reason was stated: what a menu may offer."""
+        decision = self.decide(Action(action), resource)
+        if REASON_NEEDED in decision.policies:
+            who = self.account.principal
+            decision = policies().decide(who, Action(action), resource, _PROBE)
+        return decision.permitted
 
 
 class Accounts:
@@ -71,24 +120,29 @@ class Accounts:
     Args:
         database: Where they are kept.
         session_hours: Life of a login.
+        idle_minutes: A login ends when nothing was asked for this long.
     """
 
-    def __init__(self, database: Database, *, session_hours: float = 8.0) -> None:
+    def __init__(self, database: Database, *, session_hours: float = 8.0, idle_minutes: float = 30.0) -> None:
         """Keep the database; the key of the cookies is read on first use."""
         self._database = database
         self._session_s = session_hours * 3600
-        self._hasher = PasswordHasher()
-        self._absent = self._hasher.hash(secrets.token_urlsafe(16))
+        self._idle_s = idle_minutes * 60
+        self._passwords = Passwords()
         self._signer: Signer | None = None
 
     def create_first_administrator(self) -> str | None:
         """Create the one administrator if there is none; return the one-time password, else None."""
         with self._database.transaction() as connection:
+            if connection.execute("SELECT 1 FROM users WHERE role = 'administrator' LIMIT 1").fetchone():
+                return None
+        password = _one_time_password()
+        stored = self._passwords.hash(password)
+        with self._database.transaction() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADMINISTRATOR_LOCK,))
             if connection.execute("SELECT 1 FROM users WHERE role = 'administrator' LIMIT 1").fetchone():
                 return None
-            password = _one_time_password()
-            self._insert(connection, FIRST_ADMINISTRATOR, Role.ADMINISTRATOR, password, areas=(), counters=())
+            _insert(connection, FIRST_ADMINISTRATOR, Role.ADMINISTRATOR, stored, areas=(), counters=())
             record_act(connection, "system", "account-created", FIRST_ADMINISTRATOR)
         return password
 
@@ -98,15 +152,18 @@ class Accounts:
         """Create an account and return its one-time password.
 
         Raises:
-            AccountError: The name is malformed or taken.
+            AccountError: The name is malformed or taken, or the role is no person's.
         """
         if not _NAME.fullmatch(name):
             raise AccountError("a name has lower-case letters, digits and . _ @ - only")
+        if role not in HUMAN_ROLES:
+            raise AccountError("this role belongs to a machine: choose the role of a person")
         password = _one_time_password()
+        stored = self._passwords.hash(password)
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users WHERE name = %s", (name,)).fetchone():
                 raise AccountError("this name is taken: choose another")
-            self._insert(connection, name, role, password, areas=areas, counters=counters)
+            _insert(connection, name, role, stored, areas=areas, counters=counters)
             record_act(connection, actor, "account-created", name)
         return password
 
@@ -114,17 +171,18 @@ class Accounts:
         """Give an account a new one-time password and end its sessions.
 
         Raises:
-            AccountError: There is no such account.
+            AccountError: There is no such account, or it is closed.
         """
         password = _one_time_password()
+        stored = self._passwords.hash(password)
         with self._database.transaction() as connection:
             done = connection.execute(
-                "UPDATE users SET password_hash = %s, must_change = true, failures = 0, locked_until = NULL, "
-                "disabled_at = NULL WHERE name = %s RETURNING name",
-                (self._hasher.hash(password), name),
+                "UPDATE users SET password_hash = %s, must_change = true "
+                "WHERE name = %s AND disabled_at IS NULL RETURNING name",
+                (stored, name),
             ).fetchone()
             if done is None:
-                raise AccountError(f"there is no account '{name}'")
+                raise AccountError("there is no such open account: a closed one stays closed")
             connection.execute("DELETE FROM sessions WHERE user_name = %s", (name,))
             record_act(connection, actor, "password-reset", name)
         return password
@@ -158,32 +216,30 @@ class Accounts:
             ).fetchall()
         return tuple(_account(row) for row in rows)
 
-    def log_in(self, name: str, password: str) -> str | None:
-        """Check a password and return the signed cookie of a new session; None when it is wrong or locked.
+    def log_in(self, name: str, password: str, *, address: str = "") -> str | None:
+        """Check a password and return the signed cookie of a new session.
 
-        After five failures an account is locked for 30 s, doubling up to 15 minutes. Unknown names cost
-        the same time as known ones.
+        None when the password is wrong or the address has to wait after wrong ones. Unknown names cost
+        the same time as known ones, and no connection is held while a password is checked.
+
+        Args:
+            name: Name of the account.
+            password: What was typed.
+            address: Where the request came from.
         """
         with self._database.transaction() as connection:
+            if is_paused(connection, name, address):
+                return None
             row = connection.execute(
-                "SELECT password_hash, failures, locked_until, disabled_at FROM users "
-                "WHERE name = %s FOR UPDATE",
-                (name,),
+                "SELECT password_hash FROM users WHERE name = %s AND disabled_at IS NULL", (name,)
             ).fetchone()
-            right = self._matches(row[0] if row else self._absent, password)
-            if row is None or row[3] is not None or (row[2] is not None and row[2] > datetime.now(UTC)):
+        stored = None if row is None else str(row[0])
+        right = self._passwords.matches(stored, password)
+        with self._database.transaction() as connection:
+            if not right or not _still(connection, name, stored):
+                count_failure(connection, name, address)
                 return None
-            if not right:
-                failures = row[1] + 1
-                lock_s = 0
-                if failures >= _FREE_FAILURES:
-                    lock_s = min(_LONGEST_LOCK_S, _FIRST_LOCK_S * 2 ** min(10, failures - _FREE_FAILURES))
-                connection.execute(
-                    "UPDATE users SET failures = %s, locked_until = %s WHERE name = %s",
-                    (failures, datetime.now(UTC) + timedelta(seconds=lock_s) if lock_s else None, name),
-                )
-                return None
-            connection.execute("UPDATE users SET failures = 0, locked_until = NULL WHERE name = %s", (name,))
+            forget_failures(connection, name, address)
             connection.execute("DELETE FROM sessions WHERE expires_at < now()")
             return self._new_session(connection, name)
 
@@ -194,12 +250,45 @@ class Accounts:
             return None
         with self._database.transaction() as connection:
             row = connection.execute(
-                "SELECT u.name, u.role, u.must_change, u.areas, u.counters, false, s.csrf FROM sessions s "
+                "SELECT u.name, u.role, u.must_change, u.areas, u.counters, false, "
+                "s.csrf, s.purpose, s.ticket, s.reason_until FROM sessions s "
                 "JOIN users u ON u.name = s.user_name "
-                "WHERE s.token_hash = %s AND s.expires_at > now() AND u.disabled_at IS NULL",
-                (_hash(token),),
+                "WHERE s.token_hash = %s AND s.expires_at > now() AND u.disabled_at IS NULL "
+                "AND s.last_seen_at > now() - make_interval(secs => %s)",
+                (_hash(token), self._idle_s),
             ).fetchone()
-        return None if row is None else Login(_account(row[:6]), row[6])
+            if row is not None:
+                connection.execute(
+                    "UPDATE sessions SET last_seen_at = now() WHERE token_hash = %s "
+                    "AND last_seen_at < now() - make_interval(secs => %s)",
+                    (_hash(token), min(_SEEN_EVERY_S, self._idle_s / 4)),
+                )
+        if row is None:
+            return None
+        purpose, ticket, until = row[7:]
+        reason = None
+        if until is not None and until > datetime.now(UTC):
+            reason = Reason(Purpose(purpose), ticket, until)
+        return Login(_account(row[:6]), row[6], reason)
+
+    def state_reason(self, cookie: str | None, purpose: Purpose, ticket: str) -> None:
+        """Keep why this session reads data of persons, for half an hour.
+
+        Raises:
+            AccountError: The ticket is no code.
+        """
+        ticket = ticket.strip()
+        if not TICKET.fullmatch(ticket):
+            raise AccountError(
+                "a ticket has 3 to 40 letters, digits and . _ / - and starts with a letter or a digit"
+            )
+        token = self._token_of(cookie)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE sessions SET purpose = %s, ticket = %s, "
+                "reason_until = now() + make_interval(secs => %s) WHERE token_hash = %s",
+                (purpose.value, ticket, REASON_S, _hash(token or "")),
+            )
 
     def log_out(self, cookie: str | None) -> None:
         """End the session of a cookie."""
@@ -215,18 +304,24 @@ class Accounts:
             AccountError: The old password is wrong, or the new one is too short, too long or the same.
         """
         with self._database.transaction() as connection:
-            row = connection.execute(
-                "SELECT password_hash FROM users WHERE name = %s FOR UPDATE", (name,)
-            ).fetchone()
-            if row is None or not self._matches(row[0], old):
+            paused = is_paused(connection, name, _PASSWORD_FORM)
+            row = connection.execute("SELECT password_hash FROM users WHERE name = %s", (name,)).fetchone()
+        stored = None if row is None else str(row[0])
+        if paused or not self._passwords.matches(stored, old):
+            with self._database.transaction() as connection:
+                if not paused:
+                    count_failure(connection, name, _PASSWORD_FORM)
+            raise AccountError("the present password is wrong")
+        if not SHORTEST_PASSWORD <= len(new) <= LONGEST_PASSWORD:
+            raise AccountError("a password has at least 12 characters")
+        if new in {old, name}:
+            raise AccountError("the new password must differ from the old one")
+        fresh = self._passwords.hash(new)
+        with self._database.transaction() as connection:
+            if not _still(connection, name, stored):
                 raise AccountError("the present password is wrong")
-            if not SHORTEST_PASSWORD <= len(new) <= LONGEST_PASSWORD:
-                raise AccountError("a password has at least 12 characters")
-            if new in {old, name}:
-                raise AccountError("the new password must differ from the old one")
             connection.execute(
-                "UPDATE users SET password_hash = %s, must_change = false WHERE name = %s",
-                (self._hasher.hash(new), name),
+                "UPDATE users SET password_hash = %s, must_change = false WHERE name = %s", (fresh, name)
             )
             connection.execute("DELETE FROM sessions WHERE user_name = %s", (name,))
             record_act(connection, name, "password-changed", name)
@@ -242,27 +337,6 @@ class Accounts:
             return self._own_signer().unsign(value or "").decode()
         except (BadSignature, UnicodeError):
             return None
-
-    def _insert(
-        self,
-        connection: Connection,
-        name: str,
-        role: Role,
-        password: str,
-        *,
-        areas: Sequence[str],
-        counters: Sequence[str],
-    ) -> None:
-        connection.execute(
-            "INSERT INTO users (name, role, password_hash, areas, counters) VALUES (%s, %s, %s, %s, %s)",
-            (name, role.value, self._hasher.hash(password), list(areas), list(counters)),
-        )
-
-    def _matches(self, stored: str, password: str) -> bool:
-        try:
-            return len(password) <= LONGEST_PASSWORD and self._hasher.verify(stored, password)
-        except (VerificationError, InvalidHashError):
-            return False
 
     def _new_session(self, connection: Connection, name: str) -> str:
         token = secrets.token_urlsafe(32)
@@ -286,6 +360,30 @@ class Accounts:
                 row = connection.execute("SELECT value FROM secrets WHERE name = 'cookie'").fetchone()
             self._signer = Signer(bytes(row[0]) if row else b"", salt="hailong", digest_method=hashlib.sha256)
         return self._signer
+
+
+def _insert(
+    connection: Connection,
+    name: str,
+    role: Role,
+    stored: str,
+    *,
+    areas: Sequence[str],
+    counters: Sequence[str],
+) -> None:
+    connection.execute(
+        "INSERT INTO users (name, role, password_hash, areas, counters) VALUES (%s, %s, %s, %s, %s)",
+        (name, role.value, stored, list(areas), list(counters)),
+    )
+
+
+def _still(connection: Connection, name: str, stored: str | None) -> bool:
+    """Tell whether the account is open and has the password that was just checked; locks its row."""
+    row = connection.execute(
+        "SELECT 1 FROM users WHERE name = %s AND password_hash = %s AND disabled_at IS NULL FOR UPDATE",
+        (name, stored),
+    ).fetchone()
+    return row is not None
 
 
 def _account(row: tuple[object, ...]) -> Account:

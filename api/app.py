@@ -9,15 +9,17 @@ from importlib.resources import files
 from typing import Final
 
 import structlog
-from fastapi import FastAPI
-from fastapi.responses import Response
+from fastapi import Depends, FastAPI
+from fastapi.responses import JSONResponse, Response
 
 from api import problems, wire
 from api.accounts import Accounts
+from api.authorization import Action, policies
 from api.database import Database
 from api.errors import DatabaseUnavailable
+from api.guards import open_to_all
 from api.metrics import Metrics
-from api.pages import access, administration, supervision
+from api.pages import access, administration, reasons, supervision
 from api.pages.rendering import Pages
 from api.settings import Settings
 from api.shield import Shield
@@ -63,16 +65,20 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # the usual viewers load scripts from elsewhere
         redoc_url=None,
-        openapi_url="/v1/openapi.json",
+        openapi_url=None,  # served below, as every route with its action
     )
     metrics = Metrics()
-    accounts = Accounts(store, session_hours=settings.pages.session_hours)
+    policies()  # policies that do not fit their schema stop the start, not the first request
+    accounts = Accounts(
+        store, session_hours=settings.pages.session_hours, idle_minutes=settings.pages.idle_minutes
+    )
     pages = Pages(settings, store, accounts, metrics)
     problems.install(app, metrics)
     access.install(app, pages)
     app.include_router(wire.build_router(settings, store, metrics))
     app.include_router(administration.build_router(pages))
     app.include_router(supervision.build_router(pages))
+    app.include_router(reasons.build_router(pages))
     _add_static(app)
     app.add_middleware(
         Shield, batch_bytes=settings.ingest.max_body_bytes, body_timeout_s=settings.server.body_timeout_s
@@ -95,13 +101,21 @@ def _add_static(app: FastAPI) -> None:
     style = files("api.pages").joinpath("style.css").read_bytes()
     icon = files("api.pages").joinpath("icon.svg").read_bytes()
 
-    @app.get("/style.css", include_in_schema=False)
+    part = [Depends(open_to_all(Action.LOAD_PAGE_PARTS))]
+
+    @app.get("/style.css", include_in_schema=False, dependencies=part)
     async def style_sheet() -> Response:
         return Response(style, media_type="text/css", headers=_CACHE)
 
-    @app.get("/icon.svg", include_in_schema=False)
+    @app.get("/icon.svg", include_in_schema=False, dependencies=part)
     async def page_icon() -> Response:
         return Response(icon, media_type="image/svg+xml", headers=_CACHE)
+
+    @app.get(
+        "/v1/openapi.json", include_in_schema=False, dependencies=[Depends(open_to_all(Action.WATCH_SERVICE))]
+    )
+    async def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
 
 
 def _complete_schema(app: FastAPI) -> None:

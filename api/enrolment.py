@@ -20,6 +20,7 @@ from uuid6 import uuid7
 
 from api.database import Connection, Database
 from api.errors import EnrolmentError, Refused
+from api.log import Kind, append
 
 _CODE: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _KEY_BYTES: Final = 32
@@ -175,10 +176,11 @@ def list_edges(database: Database) -> tuple[EdgeState, ...]:
 
 
 def record_act(connection: Connection, actor: str, act: str, about: str) -> None:
-    """Keep an administrative act; in the transaction of the act itself."""
+    """Keep an administrative act and log it; in the transaction of the act itself."""
     connection.execute(
         "INSERT INTO administrative_acts (actor, act, object) VALUES (%s, %s, %s)", (actor, act, about)
     )
+    append(connection, Kind.ACCOUNT.value, {"actor": actor, "act": act, "object": about})
 
 
 def _hash(token: str) -> bytes:

@@ -106,6 +106,19 @@ def visible_counters(database: Database, account: Account) -> tuple[CounterState
     return tuple(CounterState(*row) for row in rows)
 
 
+def counter_state(database: Database, code: str) -> CounterState | None:
+    """Return one counter, whoever may see it; None without it."""
+    if "\x00" in code:  # PostgreSQL keeps no NUL
+        return None
+    with database.transaction() as connection:
+        row = connection.execute(
+            "SELECT c.code, c.unit, c.area, (SELECT max(last_received) FROM rollup_counter_day r "
+            "WHERE r.counter = c.code) FROM counters c WHERE c.code = %s",
+            (code,),
+        ).fetchone()
+    return None if row is None else CounterState(*row)
+
+
 def months_with_data(database: Database, counters: Sequence[str]) -> tuple[date, ...]:
     """Return the first days of the months in which the counters have sessions, oldest first."""
     with database.transaction() as connection:

@@ -12,9 +12,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from api.authorization import VISITOR, Action, policies
 from api.database import Database
 from api.enrolment import enrol
 from api.errors import DatabaseUnavailable, Refused
+from api.guards import open_to_all, proven
 from api.ingest import Ingest
 from api.metrics import Metrics
 from api.problems import problem
@@ -141,6 +143,7 @@ def build_router(settings: Settings, database: Database, metrics: Metrics) -> AP
 
     @router.post(
         "/v1/batches",
+        dependencies=[Depends(proven(Action.SUBMIT_BATCHES))],
         summary="Take a signed batch; what is acknowledged is committed",
         responses=_problems(400, 401, 408, 409, 413, 422, 503),
         openapi_extra={
@@ -161,6 +164,7 @@ def build_router(settings: Settings, database: Database, metrics: Metrics) -> AP
 
     @router.post(
         "/v1/enrolments",
+        dependencies=[Depends(open_to_all(Action.ENROL_EDGE))],
         summary="Exchange a one-time token for an edge's identity",
         responses=_problems(401, 409, 422, 503),
     )
@@ -171,6 +175,7 @@ def build_router(settings: Settings, database: Database, metrics: Metrics) -> AP
 
     @router.get(
         "/v1/arrivals",
+        dependencies=[Depends(proven(Action.WATCH_ARRIVALS))],
         summary="List signals as they arrive, in demonstrations",
         responses=_problems(401, 503),
     )
@@ -182,11 +187,20 @@ def build_router(settings: Settings, database: Database, metrics: Metrics) -> AP
         _require_reader(settings, authorization)
         return list_arrivals(database, after, limit)
 
-    @router.get("/healthz", summary="Tell whether the process lives")
+    @router.get(
+        "/healthz",
+        dependencies=[Depends(open_to_all(Action.WATCH_SERVICE))],
+        summary="Tell whether the process lives",
+    )
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", summary="Tell whether signals can be taken", responses=_problems(503))
+    @router.get(
+        "/readyz",
+        dependencies=[Depends(open_to_all(Action.WATCH_SERVICE))],
+        summary="Tell whether signals can be taken",
+        responses=_problems(503),
+    )
     def readyz() -> JSONResponse:
         begun = time.monotonic()
         try:
@@ -206,7 +220,12 @@ def build_router(settings: Settings, database: Database, metrics: Metrics) -> AP
         took_ms = round((time.monotonic() - begun) * 1000, 1)
         return JSONResponse({"status": "ready", "database": True, "migration": True, "took_ms": took_ms})
 
-    @router.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
+    @router.get(
+        "/metrics",
+        dependencies=[Depends(open_to_all(Action.WATCH_SERVICE))],
+        summary="Metrics for Prometheus",
+        response_class=PlainTextResponse,
+    )
     def exposition() -> Response:
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -217,11 +236,12 @@ def _require_reader(settings: Settings, authorization: str | None) -> None:
     """Let the demonstration's bearer token pass, and nobody else: each row is one citizen's session."""
     expected = settings.demo.arrivals_token
     scheme, _, given = (authorization or "").partition(" ")
-    if (
+    shown = (
         expected is not None
         and scheme.lower() == "bearer"
         and hmac.compare_digest(given.strip().encode(), expected.get_secret_value().encode())
-    ):
+    )
+    if policies().decide(VISITOR, Action.WATCH_ARRIVALS, context={"demonstration_token": shown}).permitted:
         return
     raise Refused(
         HTTPStatus.UNAUTHORIZED,

@@ -1,18 +1,35 @@
-"""Who may open a page, and forms that only our own pages can send."""
-
-from __future__ import annotations
+"""Who may open a page, for which reason, and forms that only our own pages can send."""
 
 import hmac
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Final
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.accounts import Login
+from api.authorization import (
+    ONE_TIME_PASSWORD,
+    REASON_NEEDED,
+    Action,
+    Resource,
+    Role,
+    person,
+    policies,
+)
 from api.errors import ApiError
+from api.guards import Guard
 from api.pages.rendering import Pages, no_op
 from api.wire import SESSION_COOKIE
+
+_LOCAL_PATH: Final = re.compile(r"/(?![/\\])[!-\[\]-~]{0,1000}")
+"""Printable ASCII without a backslash, and no second slash: browsers read both as another host."""
+NOT_SEEN: Final = no_op("This does not exist, or your account may not see it.")
+_ANYBODY: Final = person("anybody", Role.SUPERVISOR)
 
 
 class PageRefused(ApiError):  # noqa: N818 - named for what happened
@@ -36,27 +53,63 @@ class GoTo(ApiError):  # noqa: N818 - named for what happened
         self.path = path
 
 
-def logged_in(
-    pages: Pages, *, administrator: bool = False, with_old_password: bool = False
-) -> Callable[[Request], Login]:
-    """Return the dependency that lets a logged-in person pass."""
+@dataclass(frozen=True, slots=True)
+class _Allowed(Guard):
+    """Lets logged-in people pass whom the policies permit the action."""
 
-    def require(request: Request) -> Login:
-        login = pages.accounts.login_of(request.cookies.get(SESSION_COOKIE))
+    pages: Pages
+
+    def __call__(self, request: Request) -> Login:
+        """Return the login, or refuse."""
+        login = self.pages.accounts.login_of(request.cookies.get(SESSION_COOKIE))
         if login is None:
             raise GoTo("/login")
-        if login.account.must_change and not with_old_password:
+        decision = login.decide(self.action)
+        if decision.permitted:
+            return login
+        if ONE_TIME_PASSWORD in decision.policies:
             raise GoTo("/password")
-        if administrator and not login.account.is_administrator:
-            raise PageRefused(
-                HTTPStatus.FORBIDDEN,
-                no_op("Not allowed"),
-                no_op("Only administrators may open this page."),
-                login,
-            )
-        return login
+        if login.may(self.action):  # it wants a reason, and nothing else
+            raise GoTo(f"/reason?next={quote(_next(request), safe='')}")
+        raise PageRefused(
+            HTTPStatus.FORBIDDEN, no_op("Not allowed"), no_op("Your role may not open this page."), login
+        )
 
-    return require
+
+def allowed(pages: Pages, action: Action) -> Callable[[Request], Login]:
+    """Return the dependency that lets logged-in people pass whom the policies permit `action`."""
+    return _Allowed(action, pages)
+
+
+def personal(pages: Pages, action: Action) -> Callable[[Request], Login]:
+    """Return the dependency of a page that reads personal data: it needs a reason as well.
+
+    The login it gives has one. The handler calls `api.access_log.record_read` exactly once, on the
+    connection that reads.
+
+    Raises:
+        ValueError: The schema does not list the action among the personal ones.
+    """
+    if REASON_NEEDED not in policies().decide(_ANYBODY, action).policies:
+        raise ValueError(
+            f"'{action.value}' is not in the group 'personal' of access.cedarschema: add it there"
+        )
+    return _Allowed(action, pages)
+
+
+def require(login: Login, action: Action, resource: Resource) -> None:
+    """Ask the policies about one thing, where the page as such is permitted.
+
+    Raises:
+        PageRefused: Not permitted; the answer does not tell whether the thing exists.
+    """
+    if not login.decide(action, resource).permitted:
+        raise PageRefused(
+            HTTPStatus.NOT_FOUND,
+            no_op("Not found"),
+            NOT_SEEN,
+            login,
+        )
 
 
 def check_form(login: Login, given: str) -> None:
@@ -74,6 +127,11 @@ def check_form(login: Login, given: str) -> None:
         )
 
 
+def local_path(wanted: str) -> str:
+    """Return a path of ours as it is, and the first page for everything else."""
+    return wanted if _LOCAL_PATH.fullmatch(wanted) else "/"
+
+
 def install(app: FastAPI, pages: Pages) -> None:
     """Answer refusals of pages with pages."""
 
@@ -84,3 +142,11 @@ def install(app: FastAPI, pages: Pages) -> None:
     @app.exception_handler(GoTo)
     def go_to(_: Request, error: GoTo) -> Response:
         return RedirectResponse(error.path, status_code=HTTPStatus.SEE_OTHER)
+
+
+def _next(request: Request) -> str:
+    """Return where to go when a reason was stated: the page that was asked for, if it was a page."""
+    if request.method not in {"GET", "HEAD"}:
+        return "/"
+    query = request.url.query
+    return request.url.path + (f"?{query}" if query else "")

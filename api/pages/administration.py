@@ -8,29 +8,39 @@ from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends, Form, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from api.accounts import AccountError, Login, Role
+from api.accounts import AccountError, Login
+from api.authorization import Action, Role
 from api.enrolment import list_edges, make_token, revoke_edge
 from api.errors import EnrolmentError
+from api.guards import client_address, open_to_all
 from api.language import gettext_of
-from api.pages.access import check_form, logged_in
+from api.pages.access import allowed, check_form
 from api.pages.rendering import Pages, no_op
+from api.passwords import PasswordQueue
 from api.wire import SESSION_COOKIE
 
 _FORM_COOKIE: Final = "hailong_form"
-_WRONG: Final = no_op(
-    "Name or password is wrong, or the account is locked for some minutes after failed attempts."
-)
+_WRONG: Final = no_op("Name or password is wrong, or you have to wait some minutes after failed attempts.")
 _MESSAGES: Final = (
     no_op("a name has lower-case letters, digits and . _ @ - only"),
     no_op("this name is taken: choose another"),
+    no_op("this role belongs to a machine: choose the role of a person"),
+    no_op("there is no such open account: a closed one stays closed"),
     no_op("this account is closed already, or it is the last administrator"),
     no_op("the present password is wrong"),
     no_op("a password has at least 12 characters"),
     no_op("the new password must differ from the old one"),
 )
 """What `api.accounts` says to people, here for the catalogue."""
+ROLE_NAMES: Final = {
+    Role.SUPERVISOR: no_op("supervisor"),
+    Role.PRIVACY_OFFICER: no_op("privacy officer"),
+    Role.OBSERVER: no_op("observer"),
+    Role.ADMINISTRATOR: no_op("administrator"),
+}
 _log: Final = structlog.get_logger("api.pages")
 
 Text = Annotated[str, Form(max_length=2000, pattern=r"^[^\x00]*$")]  # PostgreSQL keeps no NUL
@@ -47,18 +57,20 @@ def build_router(pages: Pages) -> APIRouter:
 
 
 def _add_login(router: APIRouter, pages: Pages) -> None:
-    anybody = logged_in(pages, with_old_password=True)
+    leaver = allowed(pages, Action.LOG_OUT)
+    visitor = Depends(open_to_all(Action.LOG_IN))
+    queue = PasswordQueue()
 
-    @router.get("/login")
+    @router.get("/login", dependencies=[visitor])
     def login_page(request: Request) -> Response:
         if pages.accounts.login_of(request.cookies.get(SESSION_COOKIE)) is not None:
             return _redirect("/")
         return _login_form(pages, request)
 
-    @router.post("/login")
-    def log_in(request: Request, csrf: Text = "", name: Text = "", password: Text = "") -> Response:
+    @router.post("/login", dependencies=[visitor])
+    async def log_in(request: Request, csrf: Text = "", name: Text = "", password: Text = "") -> Response:
         cookie = request.cookies.get(_FORM_COOKIE, "")
-        expected = pages.accounts.unsign(csrf)
+        expected = await run_in_threadpool(pages.accounts.unsign, csrf)
         if (
             not cookie
             or expected is None
@@ -66,18 +78,20 @@ def _add_login(router: APIRouter, pages: Pages) -> None:
         ):
             fault = no_op("The form is too old or came from elsewhere: open the page again and repeat.")
             return _login_form(pages, request, fault, HTTPStatus.FORBIDDEN)
-        session = pages.accounts.log_in(name.strip().lower(), password)
+        address = client_address(request, pages.settings.server.trusted_proxies)
+        session = await queue.run(pages.accounts.log_in, name.strip().lower(), password, address=address)
         if session is None:
             pages.metrics.auth_failures.labels("login").inc()
             _log.warning("login failed")
             return _login_form(pages, request, _WRONG, HTTPStatus.UNAUTHORIZED)
+        await run_in_threadpool(pages.accounts.log_out, request.cookies.get(SESSION_COOKIE))
         answer = _redirect("/")
         _set_session(pages, answer, session)
         answer.delete_cookie(_FORM_COOKIE)
         return answer
 
     @router.post("/logout")
-    def log_out(request: Request, login: Annotated[Login, Depends(anybody)], csrf: Text = "") -> Response:
+    def log_out(request: Request, login: Annotated[Login, Depends(leaver)], csrf: Text = "") -> Response:
         check_form(login, csrf)
         pages.accounts.log_out(request.cookies.get(SESSION_COOKIE))
         answer = _redirect("/login")
@@ -86,23 +100,24 @@ def _add_login(router: APIRouter, pages: Pages) -> None:
 
 
 def _add_password(router: APIRouter, pages: Pages) -> None:
-    anybody = logged_in(pages, with_old_password=True)
+    owner = allowed(pages, Action.CHANGE_PASSWORD)
+    queue = PasswordQueue()
 
     @router.get("/password")
-    def password_page(request: Request, login: Annotated[Login, Depends(anybody)]) -> HTMLResponse:
+    def password_page(request: Request, login: Annotated[Login, Depends(owner)]) -> HTMLResponse:
         return pages.render(request, "password.html", login=login, fault="")
 
     @router.post("/password")
-    def change(
+    async def change(
         request: Request,
-        login: Annotated[Login, Depends(anybody)],
+        login: Annotated[Login, Depends(owner)],
         csrf: Text = "",
         old: Text = "",
         new: Text = "",
     ) -> Response:
         check_form(login, csrf)
         try:
-            session = pages.accounts.change_password(login.account.name, old, new)
+            session = await queue.run(pages.accounts.change_password, login.account.name, old, new)
         except AccountError as error:
             fault = gettext_of(pages.language_of(request))(str(error))
             return pages.render(
@@ -114,7 +129,7 @@ def _add_password(router: APIRouter, pages: Pages) -> None:
 
 
 def _add_accounts(router: APIRouter, pages: Pages) -> None:
-    administrator = logged_in(pages, administrator=True)
+    administrator = allowed(pages, Action.MANAGE_ACCOUNTS)
 
     def show(
         request: Request, login: Login, *, fault: str = "", secret: str = "", secret_of: str = ""
@@ -127,6 +142,7 @@ def _add_accounts(router: APIRouter, pages: Pages) -> None:
             here="users",
             status=status,
             accounts=pages.accounts.list_accounts(),
+            roles=ROLE_NAMES,
             fault=gettext_of(pages.language_of(request))(fault) if fault else "",
             secret=secret,
             secret_of=secret_of,
@@ -179,7 +195,7 @@ def _add_accounts(router: APIRouter, pages: Pages) -> None:
 
 
 def _add_edges(router: APIRouter, pages: Pages) -> None:
-    administrator = logged_in(pages, administrator=True)
+    administrator = allowed(pages, Action.MANAGE_EDGES)
 
     def show(
         request: Request, login: Login, *, fault: str = "", secret: str = "", secret_of: str = ""

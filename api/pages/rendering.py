@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from api.accounts import Accounts, Login
+from api.authorization import Purpose
 from api.database import Database
 from api.disclosure import Disclosure, points
 from api.interval import Mean
@@ -21,7 +22,20 @@ from api.metrics import Metrics
 from api.settings import Settings
 from api.trends import local_today
 
+
+def no_op(text: str) -> str:
+    """Mark a text for the catalogue where it is written; it is translated where it is shown."""
+    return text
+
+
 LANGUAGE_COOKIE: Final = "hailong_language"
+PURPOSE_NAMES: Final = {
+    Purpose.SUBJECT_REQUEST: no_op("request of the person concerned"),
+    Purpose.COMPLAINT: no_op("complaint"),
+    Purpose.BREACH: no_op("breach of data protection"),
+    Purpose.INSPECTION: no_op("inspection"),
+    Purpose.QUALITY_CHECK: no_op("check of quality"),
+}
 _YEAR_S: Final = 365 * 24 * 3600
 
 
@@ -100,7 +114,10 @@ class Pages:
             languages=LANGUAGES,
             login=login,
             here=here,
+            reason=login.reason if login else None,
+            purpose_names=PURPOSE_NAMES,
             path=request.url.path,
+            path_and_query=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             kept_query=urlencode(kept) + "&" if kept else "",
             demo=self.settings.demo.enabled,
             minimum_n=self.settings.pages.minimum_n,
@@ -132,8 +149,3 @@ class Pages:
             heading=gettext(heading),
             detail=gettext(detail),
         )
-
-
-def no_op(text: str) -> str:
-    """Mark a text for the catalogue where it is written; it is translated where it is shown."""
-    return text

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from api.accounts import Login
+from api.authorization import Action, counter
 from api.language import day_text, decimal_text, gettext_of, moment_text, month_text
-from api.pages.access import PageRefused, logged_in
+from api.pages.access import NOT_SEEN, PageRefused, allowed, require
 from api.pages.charts import trend_svg
 from api.pages.rendering import Pages, mean_text, no_op
 from api.schema import next_month
@@ -21,6 +22,7 @@ from api.trends import (
     Month,
     Quality,
     counter_months,
+    counter_state,
     local_today,
     months_with_data,
     visible_counters,
@@ -65,7 +67,7 @@ class MonthView:
 def build_router(pages: Pages) -> APIRouter:
     """Return the routes of the supervisor's pages."""
     router = APIRouter(include_in_schema=False)
-    reader = logged_in(pages)
+    reader = allowed(pages, Action.VIEW_FIGURES)
 
     @router.get("/")
     def overview(
@@ -90,7 +92,7 @@ def build_router(pages: Pages) -> APIRouter:
     ) -> HTMLResponse:
         language = pages.language_of(request)
         gettext = gettext_of(language)
-        counter = _visible(pages, login, code)
+        state = _visible(pages, login, code)
         view = _view(pages, [code], month, language)
         data = counter_months(pages.database, [code], view.first, pages.disclosure())[code]
         return pages.render(
@@ -98,8 +100,8 @@ def build_router(pages: Pages) -> APIRouter:
             "counter.html",
             login=login,
             here="counter",
-            counter=counter,
-            last_received=moment_text(counter.last_received, language),
+            counter=state,
+            last_received=moment_text(state.last_received, language),
             view=view,
             mean=mean_text(data.mean, language),
             change=mean_text(data.change, language, signed=True),
@@ -131,15 +133,11 @@ def build_router(pages: Pages) -> APIRouter:
 
 
 def _visible(pages: Pages, login: Login, code: str) -> CounterState:
-    for counter in visible_counters(pages.database, login.account):
-        if counter.code == code:
-            return counter
-    raise PageRefused(
-        HTTPStatus.NOT_FOUND,
-        no_op("Not found"),
-        no_op("There is no such counter, or your account may not see it."),
-        login,
-    )
+    found = counter_state(pages.database, code)
+    if found is None:
+        raise PageRefused(HTTPStatus.NOT_FOUND, no_op("Not found"), NOT_SEEN, login)
+    require(login, Action.VIEW_FIGURES, counter(found.code, found.area))
+    return found
 
 
 def _view(pages: Pages, codes: list[str], wanted: str, language: str) -> MonthView:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from api.accounts import Accounts, Role
+from api.accounts import Accounts
 from api.app import build_app
+from api.authorization import Role
 from api.database import Database
 from api.enrolment import make_token
 from api.settings import Settings
