@@ -12,8 +12,6 @@ something was erased.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -25,18 +23,15 @@ from uuid import UUID
 
 import rfc8785
 import structlog
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 
-from consent.errors import CertificateRefused, ErasureIncomplete
+from consent.checkpoint import ED25519, verifier
+from consent.errors import CertificateRefused, CheckpointRefused, ErasureIncomplete
 from consent.record import Code, Line, Sha256
+from consent.signed_note import SignatureLine
 
 _log = structlog.get_logger(__name__)
 _STRICT: Final = ConfigDict(extra="forbid")
-_ED25519: Final = b"\x01"
-_NAME_BYTES: Final = 4
-"""Length of the key hash that starts a signature of a signed note."""
 
 
 class ErasableStore(Protocol):
@@ -396,23 +391,12 @@ class Eraser:
 def _check_line(body: bytes, line: str, vkey: str) -> None:
     """Check one Ed25519 signature line of a signed note, strictly."""
     try:
-        name, hex_id, key_text = vkey.split("+", 2)
-        key = base64.b64decode(key_text, validate=True)
-        dash, signed_by, signature_text = line.split(" ")
-        signature = base64.b64decode(signature_text, validate=True)
-    except (ValueError, binascii.Error) as error:
-        raise CertificateRefused(f"the erasure key or the signature line is malformed: {error}") from error
-    key_id = hashlib.sha256(name.encode() + b"\n" + key).digest()[:_NAME_BYTES]
-    if base64.b64encode(key).decode() != key_text or base64.b64encode(signature).decode() != signature_text:
-        raise CertificateRefused("the erasure key or the signature is not in its only base64 form")
-    if key[:1] != _ED25519 or key_id.hex() != hex_id:
-        raise CertificateRefused("the erasure key is not an Ed25519 key in C2SP text")
-    if (dash, signed_by) != ("\N{EM DASH}", name) or signature[:_NAME_BYTES] != key_id:
-        raise CertificateRefused("the receipt was signed by another key")
-    try:
-        Ed25519PublicKey.from_public_bytes(key[1:]).verify(signature[_NAME_BYTES:], body)
-    except (InvalidSignature, ValueError) as error:
-        raise CertificateRefused("the signature of the erasure key does not hold") from error
+        key, signature = verifier(vkey), SignatureLine.parse(line)
+        if key.key.kind != ED25519 or not key.made(signature):
+            raise CertificateRefused("the receipt was signed by another key")
+        key.check(body, signature.signature)
+    except CheckpointRefused as error:
+        raise CertificateRefused(f"the receipt of the erasure does not hold: {error}") from error
 
 
 @cache

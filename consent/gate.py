@@ -23,6 +23,7 @@ from consent.ledger import ConsentStore
 from consent.purpose import Purpose
 from consent.record import IndicatedBy
 from consent.state import State
+from consent.uptime import uptime_ns
 
 _log = structlog.get_logger(__name__)
 _SEAL: Final = object()
@@ -151,10 +152,12 @@ class Grant(_Sealed):
     the grant ends.
     """
 
-    __slots__ = ("__weakref__", "_lease", "_lock", "_units", "purposes", "record_id", "session_id")
+    __slots__ = ("__weakref__", "_lease", "_lock", "_units", "purged", "purposes", "record_id", "session_id")
     record_id: UUID
     session_id: UUID
     purposes: frozenset[Purpose]
+    purged: int
+    """Units that waited to be looked at when the grant ended, and were dropped."""
     _lease: _Lease
     _lock: threading.Lock
     _units: WeakKeyDictionary[Permitted[Any], Unit]
@@ -167,6 +170,7 @@ class Grant(_Sealed):
         object.__setattr__(self, "record_id", lease.record_id)
         object.__setattr__(self, "session_id", session_id)
         object.__setattr__(self, "purposes", purposes)
+        object.__setattr__(self, "purged", 0)
         object.__setattr__(self, "_lock", threading.Lock())
         object.__setattr__(self, "_units", WeakKeyDictionary())
         lease.on_end(self._purge)
@@ -211,6 +215,7 @@ class Grant(_Sealed):
 
     def _purge(self) -> None:
         with self._lock:
+            object.__setattr__(self, "purged", self.purged + len(self._units))
             object.__setattr__(self, "_units", WeakKeyDictionary())
 
 
@@ -246,12 +251,15 @@ class _Lease:
         """Tell whether the lease holds now; renews it when half of it has passed."""
         if self._over.is_set():
             return False
+        method = "time-limit"
         with self._renewal:
             now = self._gate.monotonic_ns()
             if now < self._seen_ns:  # a monotonic clock that runs back cannot be trusted
                 verdict: State | None = None
             elif now >= self._until_ns:
                 verdict = State.EXPIRED
+            elif self._out_of_contact(now):
+                verdict, method = State.EXPIRED, "contact-lost"
             elif now < self._renew_at_ns or self._renewed(now):
                 self._seen_ns = now
                 return not self._over.is_set()
@@ -259,7 +267,7 @@ class _Lease:
                 verdict = None
         self.end(verdict)
         if verdict is State.EXPIRED:
-            self._log_expiry()
+            self._log_expiry(method)
         return False
 
     def wait_ended(self, timeout_s: float) -> bool:
@@ -303,9 +311,13 @@ class _Lease:
         self._renew_at_ns = now + self._gate.lease_ns // 2
         return bool(permitted)
 
-    def _log_expiry(self) -> None:
+    def _out_of_contact(self, now: int) -> bool:
+        bound_ns = None if self._gate.bound is None else self._gate.bound(self.record_id)
+        return bound_ns is not None and now >= bound_ns
+
+    def _log_expiry(self, method: str) -> None:
         try:
-            self._gate.store.apply(self.record_id, State.EXPIRED, IndicatedBy.SYSTEM, "time-limit")
+            self._gate.store.apply(self.record_id, State.EXPIRED, IndicatedBy.SYSTEM, method)
         except ConsentError as error:
             _log.debug("consent_expiry_not_logged", record_id=str(self.record_id), error=str(error))
 
@@ -317,6 +329,8 @@ class Gate:
         store: The authority on what is permitted.
         lease_s: No permission is believed for longer than this without a look at the store.
         monotonic_ns: Clock of the leases.
+        bound: Tells until when on that clock a consent may be believed, asked at each look; None for
+            no other bound than its own. It only ever shortens.
     """
 
     def __init__(
@@ -324,10 +338,12 @@ class Gate:
         store: ConsentStore,
         *,
         lease_s: float = 5.0,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        monotonic_ns: Callable[[], int] = uptime_ns,
+        bound: Callable[[UUID], int | None] | None = None,
     ) -> None:
         """Guard reads with the consents of `store`."""
         self.store = store
+        self.bound = bound
         self.lease_ns = int(lease_s * 1e9)
         self.monotonic_ns = monotonic_ns
         self._lock = threading.Lock()

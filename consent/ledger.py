@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -31,6 +30,7 @@ from consent.event import Event, EventKind, LoggedEvent
 from consent.purpose import Purpose
 from consent.record import Answer, ConsentRecord, IndicatedBy, NoticeReference, PurposeDecision
 from consent.state import DECIDED, PERMITTING, State, check_step
+from consent.uptime import uptime_ns
 
 _log = structlog.get_logger(__name__)
 _COLUMNS: Final = "idx, prev, digest, kind, record_id, session_id, body"
@@ -75,7 +75,7 @@ class ConsentStore:
         path: Path,
         *,
         now: Callable[[], datetime] = _now,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        monotonic_ns: Callable[[], int] = uptime_ns,
         busy_s: float = 2.0,
     ) -> None:
         """Open the log, or make a new one where there has never been one."""
