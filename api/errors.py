@@ -15,6 +15,7 @@ ApiError
 ├── ErasureFileDamaged   the list of erasures outside the database is not the one that was written
 ├── Refused              a request that is answered with a problem document
 ├── CaseRefused          an act on a request or breach that does not fit
+├── ExportRefused        an audit export cannot be made or read
 └── EnrolmentError       an enrolment that cannot be made
 """
 
@@ -100,3 +101,7 @@ class Refused(ApiError):  # noqa: N818 - named for what happened
         self.kind = kind
         self.detail = detail
         self.extra = extra
+
+
+class ExportRefused(ApiError, ValueError):  # noqa: N818 - named for what happened
+    """An audit export cannot be made, or a folder is none."""

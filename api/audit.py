@@ -1,0 +1,357 @@
+"""What an auditor checks in an export, without the centre and without trusting it.
+
+1. The centre's log: every byte below its signed checkpoint, its witnesses, and the files it vouches for.
+2. Each edge's log: the same, and that its checkpoint stands in the centre's log.
+3. Sessions: each signal is the one its edge committed to when the session ended, none was invented, and
+   none that an edge committed to is missing without an erasure or a retention run that says so.
+4. Releases: the sums of each released day, recomputed from the signals.
+5. Figures: every published figure, recomputed from the releases, to the last digit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from api.audit_folder import (
+    CENTRE,
+    EDGES,
+    ExportedSignal,
+    Keys,
+    digests,
+    read_about,
+    read_figures,
+    read_keys,
+    read_signals,
+)
+from api.figures import day_of, months_of, sums_of
+from api.log import Kind
+from api.releases import Release, Sums
+from api.trends import local_time
+from consent.checkpoint import WitnessPolicy, verifier
+from consent.entry import SessionEnded, parse_entry
+from consent.erasure import Begun
+from consent.errors import CheckpointRefused, EntryRefused, TilesRefused
+from consent.event import Event
+from consent.session_keys import opens
+from consent.state import ERASING
+from consent.tiles import CHECKPOINT, FolderReport, check_folder, read_entries
+
+LATE: Final = timedelta(hours=24)
+"""A committed signal that has not arrived so long after the session's end is missing."""
+_NAMED: Final = 3
+_SIGNAL_CATEGORY: Final = "signal"
+
+Progress = Callable[[str, int, int], None]
+"""Told of a part's name, of what is done and of what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check, in a sentence."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """All findings of an audit."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(finding.ok for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Keys that the auditor has from elsewhere, in place of those inside the export."""
+
+    centre: tuple[str, ...] = ()
+    witnesses: tuple[str, ...] = ()
+    quorum: int = 1
+
+
+@dataclass(slots=True)
+class _Sessions:
+    """What the edges' logs say of sessions."""
+
+    committed: dict[UUID, SessionEnded] = field(default_factory=dict)
+    erased: set[UUID] = field(default_factory=set)
+    newest: datetime | None = None
+
+    def take(self, entry: object) -> None:
+        at = getattr(entry, "at", None)
+        if isinstance(at, datetime):
+            self.newest = at if self.newest is None else max(self.newest, at)
+        if isinstance(entry, SessionEnded) and entry.commitment is not None:
+            self.committed[entry.session_id] = entry
+        elif isinstance(entry, Begun) or (isinstance(entry, Event) and entry.state in ERASING):
+            self.erased.add(entry.record_id)
+
+
+def verify(folder: Path, trust: Trust | None = None, *, progress: Progress | None = None) -> AuditReport:
+    """Check a whole export.
+
+    Args:
+        folder: What `hailong audit export` wrote.
+        trust: Keys known from elsewhere; without them the keys in the export are believed.
+        progress: Told how far the reading of the logs is.
+
+    Raises:
+        ExportRefused: The folder is no export.
+    """
+    about, keys = read_about(folder), read_keys(folder)
+    findings: list[Finding] = []
+    leaves = _centre(folder, keys, trust, findings, progress)
+    if leaves is None:
+        return AuditReport(tuple(findings))
+    findings.append(_files(folder, leaves))
+    sessions = _edges(folder, keys, leaves, findings, progress)
+    sessions.erased |= _record_ids(leaves, Kind.ERASURE_STARTED)
+    signals = tuple(read_signals(folder))
+    kept_from = _kept_from(leaves)
+    findings += (_invented(signals, sessions), _missing(signals, sessions, kept_from))
+    releases = [
+        Release.parse(cell) for leaf in leaves if leaf["kind"] == Kind.RELEASE for cell in leaf["cells"]
+    ]
+    findings.append(_sums(releases, signals, sessions, kept_from))
+    found = months_of(releases, minimum_n=about.minimum_n, today=about.today)
+    findings.append(_figures(found, read_figures(folder)))
+    return AuditReport(tuple(findings))
+
+
+def _centre(
+    folder: Path, keys: Keys, trust: Trust | None, findings: list[Finding], progress: Progress | None
+) -> list[dict[str, Any]] | None:
+    pinned = trust is not None and bool(trust.centre)
+    log = tuple(map(verifier, trust.centre)) if trust is not None and pinned else keys.centre
+    outside = trust is not None and bool(trust.witnesses)
+    names = trust.witnesses if trust is not None and outside else keys.witnesses
+    quorum = trust.quorum if trust is not None and outside else keys.quorum
+    policy = WitnessPolicy(log, tuple(map(verifier, names)), max(1, quorum))
+    try:
+        report = check_folder(folder / CENTRE, policy, progress=_part(progress, "centre"))
+    except (TilesRefused, CheckpointRefused) as error:
+        findings.append(Finding("centre's log", False, str(error)))
+        return None
+    how = "under your key" if pinned else "under the key in the export: compare it with one from elsewhere"
+    findings.append(
+        Finding("centre's log", True, f"{report.entries} entries below one checkpoint, signed {how}")
+    )
+    findings.append(_witnesses(report, pinned=outside, any_known=bool(names)))
+    size = report.witnessed.checkpoint.size
+    return [json.loads(entry) for entry in read_entries(folder / CENTRE, size)]
+
+
+def _witnesses(report: FolderReport, *, pinned: bool, any_known: bool) -> Finding:
+    found = report.witnessed
+    if found.witnessed:
+        whose = "your" if pinned else "the export's"
+        return Finding(
+            "witnesses", True, f"{len(found.witnesses)} of {whose} witnesses cosigned the checkpoint"
+        )
+    if pinned:
+        return Finding("witnesses", False, "the witnesses that you named did not cosign the checkpoint")
+    why = "too few cosigned" if any_known else "none is set up"
+    return Finding(
+        "witnesses", True, f"UNWITNESSED ({why}): whoever holds the key could have rewritten the log before"
+    )
+
+
+def _files(folder: Path, leaves: Sequence[Mapping[str, Any]]) -> Finding:
+    named = next((leaf["files"] for leaf in reversed(leaves) if leaf["kind"] == Kind.EXPORT), None)
+    if named is None:
+        return Finding("files", False, "the log does not tell of an export")
+    found = digests(folder)
+    other = sorted(name for name in found if named.get(name) != found[name])
+    if other:
+        return Finding("files", False, f"{', '.join(other)}: not the bytes that the log vouches for")
+    return Finding("files", True, f"{len(found)} files are the ones that the log vouches for")
+
+
+def _edges(
+    folder: Path,
+    keys: Keys,
+    leaves: Iterable[Mapping[str, Any]],
+    findings: list[Finding],
+    progress: Progress | None,
+) -> _Sessions:
+    sessions = _Sessions()
+    folded = {UUID(leaf["edge"]): leaf for leaf in leaves if leaf["kind"] == Kind.EDGE_CHECKPOINT}
+    entries = 0
+    for edge, leaf in sorted(folded.items()):
+        try:
+            entries += _edge(
+                folder / EDGES / str(edge), edge, keys, leaf, sessions=sessions, progress=progress
+            )
+        except (TilesRefused, CheckpointRefused, EntryRefused, KeyError) as error:
+            findings.append(Finding("edges' logs", False, f"edge {edge}: {error}"))
+    present = {path.name for path in (folder / EDGES).glob("*")}
+    surplus = present - {str(edge) for edge in folded}
+    if surplus:
+        findings.append(
+            Finding("edges' logs", False, f"{min(surplus)}: the centre's log names no checkpoint of it")
+        )
+    if all(finding.check != "edges' logs" for finding in findings):
+        text = f"{len(folded)} logs with {entries} entries, each below the checkpoint in the centre's log"
+        findings.append(Finding("edges' logs", True, text))
+    return sessions
+
+
+def _edge(
+    folder: Path,
+    edge: UUID,
+    keys: Keys,
+    leaf: Mapping[str, Any],
+    *,
+    sessions: _Sessions,
+    progress: Progress | None,
+) -> int:
+    policy = WitnessPolicy(keys.edges[edge])
+    report = check_folder(folder, policy, progress=_part(progress, f"edge {str(edge)[:8]}"))
+    checkpoint = report.witnessed.checkpoint
+    if (folder / CHECKPOINT).read_text("utf-8") != leaf["note"] or checkpoint.size != leaf["size"]:
+        raise CheckpointRefused("its checkpoint is not the newest that the centre's log names")
+    for body in read_entries(folder, checkpoint.size):
+        sessions.take(parse_entry(body))
+    return report.entries
+
+
+def _invented(signals: Sequence[ExportedSignal], sessions: _Sessions) -> Finding:
+    wrong = []
+    for item in signals:
+        ended = sessions.committed.get(item.signal.session_id)
+        if (
+            ended is None
+            or ended.commitment is None
+            or item.salt is None
+            or (ended.counter, ended.record_id) != (item.signal.counter, item.signal.consent_record_id)
+            or not opens(ended.commitment, item.salt, item.payload())
+        ):
+            wrong.append(item.signal.session_id)
+    double = [key for key, n in Counter(item.signal.session_id for item in signals).items() if n > 1]
+    if wrong or double:
+        text = f"{len(wrong)} signals are not what an edge committed to, {len(double)} sessions count twice"
+        return Finding("signals", False, f"{text}: {_names([*wrong, *double])}")
+    return Finding("signals", True, f"{len(signals)} signals, each the one its edge committed to")
+
+
+def _missing(signals: Sequence[ExportedSignal], sessions: _Sessions, kept_from: datetime | None) -> Finding:
+    there = {item.signal.session_id for item in signals}
+    lost, waiting, erased, retired = [], 0, 0, 0
+    for session_id, ended in sessions.committed.items():
+        if session_id in there:
+            continue
+        if ended.record_id in sessions.erased:
+            erased += 1
+        elif kept_from is not None and ended.at < kept_from:
+            retired += 1
+        elif sessions.newest is not None and sessions.newest - ended.at < LATE:
+            waiting += 1
+        else:
+            lost.append(session_id)
+    told = f"{erased} erased, {retired} past their retention, {waiting} not arrived yet"
+    if lost:
+        return Finding(
+            "completeness", False, f"{len(lost)} committed signals are missing: {_names(lost)} ({told})"
+        )
+    return Finding("completeness", True, f"no committed signal is missing ({told})")
+
+
+def _sums(
+    releases: Sequence[Release],
+    signals: Sequence[ExportedSignal],
+    sessions: _Sessions,
+    kept_from: datetime | None,
+) -> Finding:
+    by_cell: dict[tuple[str, date], list[ExportedSignal]] = defaultdict(list)
+    for item in signals:
+        by_cell[item.signal.counter, day_of(item.signal)].append(item)
+    erased_at: Counter[tuple[str, date]] = Counter()
+    for ended in sessions.committed.values():
+        if ended.record_id in sessions.erased:
+            # A session that ran over midnight belongs to the day on which it started: count it for both.
+            for day in {local_time(ended.at).date(), local_time(ended.at - timedelta(hours=4)).date()}:
+                erased_at[ended.counter, day] += 1
+    wrong, exact, erased, retired = [], 0, 0, 0
+    for release in releases:
+        key = release.counter, release.day
+        if kept_from is not None and release.day < local_time(kept_from).date():
+            retired += 1
+            continue
+        sums = sums_of(item.signal for item in by_cell[key] if item.arrival <= release.as_of)
+        gone = release.sums["sessions"] - sums["sessions"]
+        if gone == 0 and _agree(release.sums, sums):
+            exact += 1
+        elif 0 < gone <= erased_at[key]:
+            erased += 1
+        else:
+            wrong.append(f"{release.counter} {release.day} revision {release.revision}")
+    told = f"{exact} days exactly, {erased} with sessions erased since, {retired} past their retention"
+    if wrong:
+        return Finding("released sums", False, f"{len(wrong)} days differ: {_names(wrong)} ({told})")
+    return Finding("released sums", True, told)
+
+
+def _agree(released: Sums, computed: Sums) -> bool:
+    return all(computed[name] == value for name, value in released.items())
+
+
+def _figures(computed: Mapping[str, Any], published: Any) -> Finding:  # noqa: ANN401 - any JSON
+    if not isinstance(published, dict):
+        return Finding("figures", False, "figures.json holds no figures")
+    other = sorted(
+        key for key in computed.keys() | published.keys() if computed.get(key) != published.get(key)
+    )
+    if other:
+        return Finding("figures", False, f"{len(other)} months differ: {_names(other)}")
+    count = sum(_count(value) for value in computed.values())
+    return Finding("figures", True, f"{count} figures of {len(computed)} months reproduced to the last digit")
+
+
+def _count(value: object) -> int:
+    """Count the numbers in a document of figures."""
+    if isinstance(value, Mapping):
+        return sum(_count(item) for item in value.values())
+    return 0 if value is None else 1
+
+
+def _kept_from(leaves: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """Return before when the retention removed signals, or None when it never did."""
+    bounds = [
+        datetime.fromisoformat(leaf["before"])
+        for leaf in leaves
+        if leaf["kind"] == Kind.RETENTION_RUN and leaf["category"] == _SIGNAL_CATEGORY and leaf["removed"]
+    ]
+    return max(bounds, default=None)
+
+
+def _record_ids(leaves: Iterable[Mapping[str, Any]], kind: Kind) -> set[UUID]:
+    return {UUID(leaf["record_id"]) for leaf in leaves if leaf["kind"] == kind}
+
+
+def _names(items: Sequence[object]) -> str:
+    named = ", ".join(str(item) for item in items[:_NAMED])
+    return named if len(items) <= _NAMED else f"{named} and {len(items) - _NAMED} more"
+
+
+def _part(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    told = progress
+
+    def tell(done: int, total: int) -> None:
+        told(name, done, total)
+
+    return tell
