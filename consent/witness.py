@@ -265,8 +265,9 @@ class Witness:
         """Return what is followed, by origin."""
         with self._transaction() as connection:
             rows = connection.execute(
-                "SELECT k.origin, group_concat(k.vkey, char(10)), coalesce(l.size, 0), coalesce(l.note, x''), "
-                "l.cosigned_s, (SELECT count(*) FROM evidence e WHERE e.origin = k.origin) "
+                "SELECT k.origin, group_concat(k.vkey, char(10)), coalesce(l.size, 0), "
+                "coalesce(l.note, x''), l.cosigned_s, "
+                "(SELECT count(*) FROM evidence e WHERE e.origin = k.origin) "
                 "FROM log_keys k LEFT JOIN latest l USING (origin) GROUP BY k.origin ORDER BY k.origin"
             ).fetchall()
         return tuple(WatchedLog(row[0], tuple(row[1].split("\n")), *row[2:]) for row in rows)
