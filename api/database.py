@@ -52,6 +52,11 @@ class Database:
             name="central",
         )
 
+    @property
+    def dsn(self) -> str:
+        """The address, for the few things that cannot run inside a pooled transaction."""
+        return self._dsn
+
     def __enter__(self) -> Self:
         """Open the pool."""
         self.open()

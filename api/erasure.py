@@ -166,6 +166,16 @@ def _read(
     ):
         stores[record_id].append(StoreState(*fields))
     return tuple(
-        Erasure(record_id, session_id, cause, ErasureState(state), *times, fault, tuple(stores[record_id]))
-        for record_id, session_id, cause, state, *times, fault in rows
+        Erasure(
+            row[0],
+            row[1],
+            row[2],
+            ErasureState(row[3]),
+            row[4],
+            row[5],
+            row[6],
+            row[7],
+            tuple(stores[row[0]]),
+        )
+        for row in rows
     )

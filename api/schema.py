@@ -46,8 +46,16 @@ SIGNAL_COLUMNS: Final[dict[str, str]] = {
     "gaps": "integer",
     "dropped_ms": "integer",
     "payload": "jsonb",
+    "salt": "bytea",
 }
 """Column of the signals table -> type, in the order of the insert."""
+
+PERSONAL_COLUMNS: Final = (
+    *("score_ppm", "low_ppm", "high_ppm", "variance_ppm2", "change_ppm"),
+    *(f"{name}_ppm" for name in FACTORS),
+    *("face_ms", "speech_ms", "gap_ms", "gaps", "dropped_ms", "payload", "salt"),
+)
+"""Columns of signals that say something of one session."""
 
 ROLLUP_SUMS: Final[dict[str, str]] = {
     "sessions": "count(*)",
@@ -77,7 +85,7 @@ def ppm(value: float | None) -> int | None:
     return None if value is None else round(value * PPM)
 
 
-def signal_row(signal: Signal, *, edge_id: object, seq: int) -> tuple[object, ...]:
+def signal_row(signal: Signal, *, edge_id: object, seq: int, salt: bytes | None = None) -> tuple[object, ...]:
     """Return the values of one signal in the order of SIGNAL_COLUMNS."""
     overall, quality = signal.overall, signal.quality
     variance = None
@@ -108,6 +116,7 @@ def signal_row(signal: Signal, *, edge_id: object, seq: int) -> tuple[object, ..
         quality.gaps,
         round(quality.dropped_s * 1000),
         signal.model_dump_json(),  # as we write it: nothing rides on a sender's spelling
+        salt,
     )
 
 
@@ -130,6 +139,9 @@ def create_partition(connection: psycopg.Connection[tuple[object, ...]], first: 
             f"CREATE TABLE {name} PARTITION OF signals FOR VALUES "
             f"FROM ('{first.isoformat()} 00:00+00') TO ('{next_month(first).isoformat()} 00:00+00')"
         )
+        # The planner's samples of personal values would outlive their erasure in the catalogue.
+        parts = ", ".join(f"ALTER COLUMN {column} SET STATISTICS 0" for column in PERSONAL_COLUMNS)
+        connection.execute(f"ALTER TABLE {name} {parts}")
 
 
 def ingest_statement() -> str:
@@ -139,7 +151,9 @@ def ingest_statement() -> str:
     """
     columns = ", ".join(SIGNAL_COLUMNS)
     arrays = ", ".join(f"%s::{kind}[]" for kind in SIGNAL_COLUMNS.values())
-    returning = ", ".join(name for name in SIGNAL_COLUMNS if name not in {"payload", "low_ppm", "high_ppm"})
+    returning = ", ".join(
+        name for name in SIGNAL_COLUMNS if name not in {"payload", "low_ppm", "high_ppm", "salt"}
+    )
     parts = [
         (
             f"WITH new AS (INSERT INTO signals ({columns}) "  # noqa: S608 - names are ours, values are bound

@@ -91,6 +91,15 @@ def upgrade() -> None:
         )
     )
     partitions = [str(row[0]) for row in found]
+    sums = op.get_bind().execute(
+        sqlalchemy.text(
+            "SELECT attrelid::regclass::text, attname FROM pg_attribute WHERE attrelid IN "
+            "('rollup_counter_day'::regclass, 'rollup_area_day'::regclass) "
+            "AND atttypid IN ('bigint'::regtype, 'numeric'::regtype)"
+        )
+    )
+    for table, column in sums:  # the sum of a day with one session is that session's
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0")
     for table, columns in _PERSONAL.items():
         for name in (table, *(partitions if table == "signals" else ())):
             parts = ", ".join(f"ALTER COLUMN {column} SET STATISTICS 0" for column in columns)
