@@ -235,3 +235,8 @@ def policies() -> Policies:
         PoliciesInvalid: They do not fit their schema.
     """
     return Policies()
+
+
+def edge_may(edge: UUID, action: Action, *, revoked: bool) -> bool:
+    """Ask the policies for an edge whose signature was found right."""
+    return policies().decide(device(edge, revoked=revoked), action).permitted

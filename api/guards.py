@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from uuid import UUID
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 
-from api.authorization import VISITOR, Action, device, policies
+from api.authorization import VISITOR, Action, policies
 from api.errors import Refused
 
 
@@ -49,16 +48,6 @@ def open_to_all(action: Action) -> Callable[[], None]:
 def proven(action: Action) -> Callable[[], None]:
     """Return the dependency of a route whose handler checks a signature or token, then asks the policies."""
     return _Proven(action)
-
-
-def require_edge(edge: UUID, action: Action, *, revoked: bool) -> None:
-    """Ask the policies for an edge whose signature was found right.
-
-    Raises:
-        Refused: The policies do not permit it.
-    """
-    if not policies().decide(device(edge, revoked=revoked), action).permitted:
-        raise _refusal(action)
 
 
 def client_address(request: Request, trusted_proxies: Sequence[str]) -> str:

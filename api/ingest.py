@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
+from api.authorization import Action, edge_may
 from api.database import Connection, Database
 from api.errors import Refused
 from api.schema import SIGNAL_COLUMNS, create_partition, ingest_statement, months_of, signal_row
@@ -189,8 +190,8 @@ class Ingest:
         """Return the counters of the edge if the signature is its own."""
         with self._database.transaction() as connection:
             row = connection.execute(
-                "SELECT public_key, (SELECT array_agg(code) FROM counters WHERE edge_id = edges.id) "
-                "FROM edges WHERE id = %s AND revoked_at IS NULL",
+                "SELECT public_key, (SELECT array_agg(code) FROM counters WHERE edge_id = edges.id), "
+                "revoked_at FROM edges WHERE id = %s",
                 (edge,),
             ).fetchone()
         try:
@@ -200,6 +201,8 @@ class Ingest:
             Ed25519PublicKey.from_public_bytes(bytes(row[0])).verify(given, body)
         except (binascii.Error, ValueError, InvalidSignature):
             raise _unauthorised() from None
+        if not edge_may(edge, Action.SUBMIT_BATCHES, revoked=row[2] is not None):
+            raise _unauthorised()
         return frozenset(row[1] or ())
 
     def _validate(self, batch: Batch, counters: frozenset[str]) -> _Sorted:
