@@ -21,11 +21,17 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from capture.errors import CaptureError
-from capture.outbox import OutboxFull
+from capture.outbox import NotHeld, OutboxFull
 from capture.source import SourceState
-from consent.errors import ConsentError, LedgerUnavailable, NotPermitted, TransitionRefused
+from consent.errors import (
+    ConsentError,
+    KeyDestroyed,
+    LedgerUnavailable,
+    NotPermitted,
+    TransitionRefused,
+)
 from consent.record import IndicatedBy
-from consent.state import State
+from consent.state import ERASING, State
 from inference.session import SessionFacts
 
 if TYPE_CHECKING:
@@ -132,6 +138,11 @@ class ServiceSession:
         silent = health.state in {SourceState.WAITING, SourceState.FAILED} or not self._units
         return health.last_error or None if silent else None
 
+    @property
+    def purged(self) -> int:
+        """Units that waited in memory when the consent ended, and were dropped unseen."""
+        return self._grant.purged
+
     def start(self) -> None:
         """Run in a thread of its own."""
         self._thread = threading.Thread(target=self.run, name=f"session-{self._counter}", daemon=True)
@@ -232,25 +243,39 @@ class ServiceSession:
         if not self._complete() or self._grant.ended_by not in {State.COMPLETED, State.EXPIRED}:
             self._outbox.discard(self.record_id)
             return None
-        self._outbox.release(self.record_id)
-        return signal
+        return signal if self._release() else None
 
     def _may_conclude(self) -> bool:
         """Tell whether a signal may be made: while the consent is given, or after its time ran out."""
         return not self._grant.ended() or self._grant.ended_by is State.EXPIRED
 
-    def _hold(self, signal: Signal) -> None:
+    def _release(self) -> bool:
+        """Let the uplink send what is held; False when a late withdrawal came before.
+
+        One that comes later finds a numbered entry and turns it into a tombstone.
+        """
+        if self._store.state(self.record_id) in ERASING:
+            self._outbox.discard(self.record_id)
+            return False
+        try:
+            self._outbox.release(self.record_id)
+        except NotHeld:  # erased between the look and the release
+            return False
+        return True
+
+    def _hold(self, signal: Signal) -> str | None:
+        """Hold the signal; returns its commitment, None when the consent ended before it was safe."""
         payload = signal.model_dump(mode="json")
         while True:
             try:
-                self._outbox.hold(_SIGNAL, payload, key=self.record_id)
+                return self._outbox.hold(_SIGNAL, payload, key=self.record_id)
+            except KeyDestroyed:  # erased while the last words were read
+                return None
             except OutboxFull as full:
                 _log.error("signal waits for disk space", counter=self._counter, error=str(full))
                 self._grant.wait_ended(_RETRY_S)
                 if not self._may_conclude():
-                    return
-            else:
-                return
+                    return None
 
     def _complete(self) -> bool:
         """Close the consent record; False when the citizen withdrew first."""
@@ -278,8 +303,8 @@ class ServiceSession:
 def settle(store: ConsentStore, outbox: Outbox) -> int:
     """Resolve what an earlier run left between holding a signal and releasing it.
 
-    Called at the start, before `ConsentStore.recover` ends what is still open. A consent
-    that is still `given` may hide a withdrawal that could not be written before the crash:
+    Called at the start, before `ConsentStore.recover` ends what is still open. A consent that
+    was withdrawn late is the eraser's. One that is still `given` may hide a withdrawal that could not be written before the crash:
     its signal is discarded, as if the crash had come a moment earlier.
 
     Returns:
