@@ -304,8 +304,8 @@ def settle(store: ConsentStore, outbox: Outbox) -> int:
     """Resolve what an earlier run left between holding a signal and releasing it.
 
     Called at the start, before `ConsentStore.recover` ends what is still open. A consent that
-    was withdrawn late is the eraser's. One that is still `given` may hide a withdrawal that could not be written before the crash:
-    its signal is discarded, as if the crash had come a moment earlier.
+    is still `given` may hide a withdrawal that could not be written before the crash: its
+    signal is discarded, as if the crash had come a moment earlier.
 
     Returns:
         The number of signals that were released.
