@@ -103,16 +103,10 @@ def append_all(connection: Connection, leaves: Sequence[Leaf]) -> int:
     """
     if not leaves:
         raise ValueError("there is no entry to append")
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITER_LOCK,))
+    size = writing(connection)
     at = datetime.now(UTC)
     bodies = [leaf.canonical(at) for leaf in leaves]
     hashes = [leaf_hash(body) for body in bodies]
-    size = log_size(connection)
-    if size == 0:
-        raise LogDamaged(
-            "the centre's log has lost its first entry: nothing can be written. Keep the database as it is "
-            "for the privacy officer and restore the newest backup."
-        )
     nodes = StoredNodes(connection)
     try:
         made = nodes.extend(size, hashes)
@@ -133,6 +127,22 @@ def append_all(connection: Connection, leaves: Sequence[Leaf]) -> int:
             f"the tables of the centre's log do not fit together at entry {size}: rows were removed or added "
             "behind it. Run 'hailong central verify-log' and keep the database for the privacy officer."
         ) from error
+    return size
+
+
+def writing(connection: Connection) -> int:
+    """Become the log's one writer until the transaction ends, and return its size.
+
+    Raises:
+        LogDamaged: The log is empty; it never is, since the migration makes its first entry.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITER_LOCK,))
+    size = log_size(connection)
+    if size == 0:
+        raise LogDamaged(
+            "the centre's log has lost its first entry: nothing can be written. Keep the database as it is "
+            "for the privacy officer and restore the newest backup."
+        )
     return size
 
 

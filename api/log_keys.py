@@ -74,6 +74,10 @@ class KeyFolder:
             signers.append(MlDsa44Signer(origin, self._ml_dsa(_ML_DSA + _NEXT)))
         return tuple(signers)
 
+    def has_keys(self) -> bool:
+        """Tell whether the keys of the log were made."""
+        return self._file(_ED25519).exists()
+
     def has_next(self) -> bool:
         """Tell whether a rotation has begun."""
         return self._file(_ED25519 + _NEXT).exists()
@@ -106,15 +110,17 @@ class KeyFolder:
     def _read(self, name: str) -> object | None:
         path = self._file(name)
         try:
-            if path.stat().st_mode & _OTHERS:
-                raise KeysUnusable(f"{path} can be read by others: chmod 600 it, then rotate the key")
-            return load_pem_private_key(path.read_bytes(), password=None)
+            shared = path.stat().st_mode & _OTHERS
+            key = load_pem_private_key(path.read_bytes(), password=None)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
             raise KeysUnusable(
                 f"{path} cannot be read as a key ({type(error).__name__}): restore it from the backup"
             ) from error
+        if shared:
+            raise KeysUnusable(f"{path} can be read by others: chmod 600 it, then rotate the key")
+        return key
 
     def _make(self, name: str, key: PrivateKey) -> PrivateKey:
         """Write a new key so that it exists whole or not at all; another program's key wins."""

@@ -107,6 +107,12 @@ CREATE TABLE edge_log_forks (
     evidence_sha256 bytea NOT NULL,
     UNIQUE (edge_id, evidence_sha256)
 );
+CREATE TABLE edge_log_anomalies (
+    edge_id uuid NOT NULL REFERENCES edge_logs,
+    idx bigint NOT NULL,
+    reason text NOT NULL,
+    PRIMARY KEY (edge_id, idx, reason)
+);
 CREATE TABLE consents (
     record_id uuid PRIMARY KEY,
     receipt_id uuid NOT NULL,
@@ -165,7 +171,7 @@ CREATE TABLE withdrawal_requests (
 CREATE INDEX withdrawal_requests_open ON withdrawal_requests (edge_id) WHERE settled_at IS NULL;
 """
 _APPEND_ONLY = (
-    *("central_log", "central_log_nodes", "central_checkpoints"),
+    *("central_log", "central_log_nodes"),
     *("edge_log_entries", "edge_log_nodes", "edge_checkpoints", "edge_log_forks"),
 )
 _REFUSAL = """
