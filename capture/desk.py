@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from consent.errors import ConsentError, LedgerError, LedgerUnavailable, TransitionRefused
+from capture.unwritten import Step, UnwrittenSteps
+from consent.errors import ConsentError, LedgerError, TransitionRefused
 from consent.notice import DEFAULT_LANGUAGE, NoticeShelf
 from consent.purpose import Purpose
 from consent.record import VALIDITY_LIMIT_S, Channel, IndicatedBy, draft
 from consent.state import State
 from consent.terms import load_terms
+from consent.uptime import uptime_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,6 +85,7 @@ class Desk:
         thanks_s: How long the last page stays.
         validity_s: Hard limit of a consent.
         device_key_id: SHA-256 of the edge's public key, once it has one.
+        steps: Takes steps to the log, and keeps those that it cannot take yet; shared by the desks.
         monotonic_ns: Clock of all deadlines.
     """
 
@@ -102,7 +104,8 @@ class Desk:
         thanks_s: float = 10.0,
         validity_s: int = VALIDITY_LIMIT_S,
         device_key_id: str | None = None,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        steps: UnwrittenSteps | None = None,
+        monotonic_ns: Callable[[], int] = uptime_ns,
     ) -> None:
         """Set up an idle desk."""
         self.counter = counter
@@ -126,7 +129,7 @@ class Desk:
         self._shown: dict[str, tuple[Notice, int]] = {}
         self._deadline_ns = 0
         self._thanks_until_ns = 0
-        self._unwritten: list[tuple[UUID, State, IndicatedBy, str]] = []
+        self._steps = steps if steps is not None else UnwrittenSteps(store)
 
     def offer(
         self,
@@ -264,7 +267,7 @@ class Desk:
         Called by the page server twice a second, and before every step.
         """
         with self._lock:
-            self._retry()
+            self._steps.retry()
             if self._state is State.OFFERED and self._monotonic_ns() >= self._deadline_ns:
                 self._defer("timeout")
             if self._grant is not None and self._grant.ended() and self._state is State.GIVEN:
@@ -348,19 +351,7 @@ class Desk:
             self._state = to
 
     def _write(self, record_id: UUID, to: State, by: IndicatedBy, method: str) -> None:
-        try:
-            self._store.apply(record_id, to, by, method)
-        except LedgerUnavailable as error:  # what it ends has ended; the entry is written when it can be
-            _log.error("consent_step_waits", counter=self.counter, step=to, error=str(error))
-            self._unwritten.append((record_id, to, by, method))
-
-    def _retry(self) -> None:
-        waiting, self._unwritten = self._unwritten, []
-        for step in waiting:
-            try:
-                self._write(*step)
-            except ConsentError as error:
-                _log.error("consent_step_lost", counter=self.counter, step=step[1], error=str(error))
+        self._steps.take(Step(record_id, to, by, method))
 
     def _refresh(self) -> None:
         assert self._record_id is not None  # noqa: S101 - narrows for mypy: a grant belongs to a record
