@@ -6,6 +6,7 @@ import threading
 from collections import Counter as TallyOfStates
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from capture.channels import SwappedChannels
 from capture.reconnect import ReconnectPolicy
@@ -17,6 +18,7 @@ from inference.zones import SeatZone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from uuid import UUID
 
     from capture.config import CounterConfig
     from capture.outbox import Outbox
@@ -79,6 +81,7 @@ class Counter:
         self._on_end = on_end
         self._lock = threading.Lock()
         self._session: ServiceSession | None = None
+        self._living: WeakValueDictionary[UUID, ServiceSession] = WeakValueDictionary()
         self._ended: TallyOfStates[str] = TallyOfStates()
         self._last_error: str | None = None
         self._zone = seat_zone(config)
@@ -107,7 +110,13 @@ class Counter:
         )
         with self._lock:
             self._session = session
+            self._living[grant.record_id] = session
         return session
+
+    def session_of(self, record_id: UUID) -> ServiceSession | None:
+        """Return the session of a consent while anything of it is in memory."""
+        with self._lock:
+            return self._living.get(record_id)
 
     def capture(self, grant: Grant) -> None:
         """Start reading the live devices under a grant; returns at once."""

@@ -60,25 +60,7 @@ class EdgeKey:
         Raises:
             IdentityError: The key file cannot be read as an Ed25519 key.
         """
-        path = folder / _KEY_FILE
-        if not path.exists():
-            pem = Ed25519PrivateKey.generate().private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            write_private(path, pem)
-        try:
-            key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-        except ValueError as error:
-            raise IdentityError(
-                f"{path} is not a private key ({error}); restore it from a backup or enrol again"
-            ) from error
-        if not isinstance(key, Ed25519PrivateKey):
-            raise IdentityError(
-                f"{path} holds a key of another kind than Ed25519; move it away and enrol again"
-            )
-        return cls(key)
+        return cls(load_or_make_key(folder / _KEY_FILE))
 
     def sign(self, body: bytes) -> str:
         """Return the signature over `body` in base64."""
@@ -92,6 +74,30 @@ class EdgeKey:
         """Return the raw 32-byte public key in base64."""
         raw = self._key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         return base64.b64encode(raw).decode()
+
+
+def load_or_make_key(path: Path) -> Ed25519PrivateKey:
+    """Load an Ed25519 key, or make one that only its owner can read.
+
+    Raises:
+        IdentityError: The file cannot be read as an Ed25519 key.
+    """
+    if not path.exists():
+        pem = Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        write_private(path, pem)
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except ValueError as error:
+        raise IdentityError(
+            f"{path} is not a private key ({error}); restore it from a backup or enrol again"
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise IdentityError(f"{path} holds a key of another kind than Ed25519; move it away and enrol again")
+    return key
 
 
 def enrol(folder: Path, *, centre: str, token: str, name: str, timeout_s: float = 10.0) -> Enrolment:
