@@ -176,6 +176,22 @@ def openapi() -> None:
     typer.echo(json.dumps(build_app(Settings()).openapi(), indent=2, ensure_ascii=False))
 
 
+@central.command("access-matrix")
+def access_matrix(
+    into: Annotated[
+        Path | None, typer.Option(help="Document whose table is replaced; without it the table is printed.")
+    ] = None,
+) -> None:
+    """Work out from the policies which role may do what."""
+    from api.access_matrix import rendered, write_into  # noqa: PLC0415 - the service itself never needs it
+
+    with _told():
+        if into is None:
+            typer.echo(rendered())
+        else:
+            write_into(into)
+
+
 @central.command("bench-ingest")
 def bench_ingest(
     seconds: Annotated[

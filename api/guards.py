@@ -23,7 +23,7 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
-class _Open(Guard):
+class Open(Guard):
     """Lets everybody pass, where the policies say so."""
 
     def __call__(self) -> None:
@@ -33,7 +33,7 @@ class _Open(Guard):
 
 
 @dataclass(frozen=True, slots=True)
-class _Proven(Guard):
+class Proven(Guard):
     """Leaves the decision to the handler, which first has to check a proof in the request."""
 
     def __call__(self) -> None:
@@ -42,12 +42,12 @@ class _Proven(Guard):
 
 def open_to_all(action: Action) -> Callable[[], None]:
     """Return the dependency of a route that the policies open to everybody."""
-    return _Open(action)
+    return Open(action)
 
 
 def proven(action: Action) -> Callable[[], None]:
     """Return the dependency of a route whose handler checks a signature or token, then asks the policies."""
-    return _Proven(action)
+    return Proven(action)
 
 
 def client_address(request: Request, trusted_proxies: Sequence[str]) -> str:
@@ -59,13 +59,13 @@ def client_address(request: Request, trusted_proxies: Sequence[str]) -> str:
     return address
 
 
-def declared_actions(dependant: Dependant) -> Iterator[Action]:
-    """Yield the actions that a route's dependencies declare."""
+def declared_guards(dependant: Dependant) -> Iterator[Guard]:
+    """Yield the guards among a route's dependencies: a sound route has exactly one."""
     call: Any = dependant.call
     if isinstance(call, Guard):
-        yield call.action
+        yield call
     for inner in dependant.dependencies:
-        yield from declared_actions(inner)
+        yield from declared_guards(inner)
 
 
 def _refusal(action: Action) -> Refused:

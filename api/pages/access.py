@@ -54,7 +54,7 @@ class GoTo(ApiError):  # noqa: N818 - named for what happened
 
 
 @dataclass(frozen=True, slots=True)
-class _Allowed(Guard):
+class Allowed(Guard):
     """Lets logged-in people pass whom the policies permit the action."""
 
     pages: Pages
@@ -78,7 +78,7 @@ class _Allowed(Guard):
 
 def allowed(pages: Pages, action: Action) -> Callable[[Request], Login]:
     """Return the dependency that lets logged-in people pass whom the policies permit `action`."""
-    return _Allowed(action, pages)
+    return Allowed(action, pages)
 
 
 def personal(pages: Pages, action: Action) -> Callable[[Request], Login]:
@@ -94,7 +94,7 @@ def personal(pages: Pages, action: Action) -> Callable[[Request], Login]:
         raise ValueError(
             f"'{action.value}' is not in the group 'personal' of access.cedarschema: add it there"
         )
-    return _Allowed(action, pages)
+    return Allowed(action, pages)
 
 
 def require(login: Login, action: Action, resource: Resource) -> None:
