@@ -19,7 +19,7 @@ import structlog
 
 from api.clearing import Clearing
 from api.database import Connection, Database
-from api.erasure import queue_withdrawn
+from api.erasure import queue_withdrawn, reopen
 from api.erasure_file import ErasureFile
 from api.erasure_journal import CentralJournal
 from api.erasure_stores import ROW_STORES, holds
@@ -131,12 +131,7 @@ class CentralEraser:
                     "SELECT state = 'done' FROM erasures WHERE record_id = %s FOR UPDATE", (line.record_id,)
                 ).fetchone()
                 if row == (True,) and holds(connection, line.record_id):
-                    connection.execute("DELETE FROM erasure_stores WHERE record_id = %s", (line.record_id,))
-                    connection.execute(
-                        "UPDATE erasures SET state = 'queued', certificate = NULL, done_at = NULL "
-                        "WHERE record_id = %s",
-                        (line.record_id,),
-                    )
+                    reopen(connection, line.record_id)
                     asked += 1
         return asked
 

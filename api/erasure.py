@@ -102,6 +102,20 @@ def queue(
     return new is not None
 
 
+def reopen(connection: Connection, record_id: UUID) -> None:
+    """Let a finished erasure run once more, since something of the consent is there again.
+
+    The certificate of the earlier run stays in the log.
+    """
+    again = connection.execute(
+        "UPDATE erasures SET state = 'queued', certificate = NULL, started_at = NULL, done_at = NULL "
+        "WHERE record_id = %s AND state = 'done' RETURNING record_id",
+        (record_id,),
+    ).fetchone()
+    if again is not None:
+        connection.execute("DELETE FROM erasure_stores WHERE record_id = %s", (record_id,))
+
+
 def erase(database: Database, record_id: UUID, cause: str) -> bool:
     """Ask for an erasure; it is durable when this returns, and runs in the background.
 

@@ -19,7 +19,7 @@ ERASURE_LOCK: Final = 0x65_72_61_73
 
 So whatever was being committed when an erasure began is there to be found, and nothing comes after it.
 """
-ERASED: Final = b""
+ERASED_DIGEST: Final = b""
 """Digest of a received entry whose content was erased: it fits whatever is sent again."""
 
 
@@ -126,7 +126,7 @@ def _blank_receipts(connection: Connection, record_id: UUID) -> int:
     return connection.execute(
         "UPDATE receipts SET digest = %s FROM erasure_entries AS held WHERE held.record_id = %s "
         "AND receipts.edge_id = held.edge_id AND receipts.seq = held.seq AND digest <> %s",
-        (ERASED, record_id, ERASED),
+        (ERASED_DIGEST, record_id, ERASED_DIGEST),
     ).rowcount
 
 

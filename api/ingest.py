@@ -1,59 +1,47 @@
-"""Batches of signals from an edge: verified, validated, committed once.
+"""Batches from an edge: verified, validated, committed once.
 
 What is acknowledged is committed. A batch may be split, repeated and sent by two
 connections at once: the row of the edge is locked, the primary keys decide, and the
-rollups grow by exactly the signals that are new.
+rollups grow by exactly the signals that are new. What belongs to an erased consent is
+acknowledged and not kept.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any, Final, NoReturn
+from typing import Final
 from uuid import UUID
 
 import psycopg
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.authorization import Action, edge_may
+from api.ballots import NumberedBallot, insert_ballots
+from api.batch import BALLOT, ERASED, SIGNAL, Batch, Entry, parse_batch
 from api.database import Connection, Database
+from api.erasure import queue, reopen
+from api.erasure_stores import ERASED_DIGEST, ERASURE_LOCK
 from api.errors import Refused
-from api.schema import SIGNAL_COLUMNS, create_partition, ingest_statement, months_of, signal_row
+from api.schema import create_partition, ingest_statement, months_of, signal_arrays, signal_row
 from api.settings import IngestSettings
-from inference.signal import Signal
+from inference.signal import Ballot, Signal
 
 _STATEMENT: Final = ingest_statement()
-_DIGEST_BYTES: Final = 16
-_LARGEST_SEQ: Final = 2**62
-_ENVELOPE_KEYS: Final = {"edge", "first_seq", "entries"}
-_ENTRY_KEYS: Final = {"seq", "kind", "payload"}
+_MODELS: Final[dict[str, type[Signal] | type[Ballot]]] = {SIGNAL: Signal, BALLOT: Ballot}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One numbered entry of a batch; `canonical` is its payload as sorted, compact JSON."""
+class _Tombstone(BaseModel):
+    """What an edge leaves of an entry that it has erased."""
 
-    seq: int
-    kind: str
-    payload: Any
-    canonical: str
-    digest: bytes
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Consecutive entries of one edge, as parsed and not yet believed."""
-
-    edge: UUID
-    first_seq: int
-    entries: tuple[Entry, ...]
+    record_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,81 +61,46 @@ class Receipt:
         quarantined: Entries of this batch that were set aside now.
         inserted: Signals that are new.
         repeated: Entries that were committed before.
+        ballots: Ballots that are new.
+        erased: Entries that were left empty, since their consent is erased.
     """
 
     high_water: int
     quarantined: tuple[Quarantined, ...] = ()
     inserted: int = 0
     repeated: int = 0
+    ballots: int = 0
+    erased: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """A valid signal, its number, and its row."""
+
+    seq: int
+    record_id: UUID
+    row: tuple[object, ...]
 
 
 @dataclass(slots=True)
 class _Sorted:
     """The entries of a batch after validation."""
 
-    rows: list[tuple[object, ...]] = field(default_factory=list)
+    signals: list[_Numbered] = field(default_factory=list)
+    ballots: list[NumberedBallot] = field(default_factory=list)
+    erased: dict[int, UUID] = field(default_factory=dict)
     starts: list[datetime] = field(default_factory=list)
     aside: list[tuple[Entry, str]] = field(default_factory=list)
 
-
-def parse_batch(body: bytes, *, max_entries: int) -> Batch:
-    """Parse the envelope of a batch.
-
-    Raises:
-        Refused: 400 when it is not JSON, 422 when the envelope is wrong; messages carry no content.
-    """
-    try:
-        document = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise Refused(
-            HTTPStatus.BAD_REQUEST, "not-json", "the body is not JSON in UTF-8: check the sender's version"
-        ) from None
-    if not isinstance(document, dict) or set(document) != _ENVELOPE_KEYS:
-        _bad_envelope("the batch is an object with exactly edge, first_seq and entries")
-    edge, first_seq, entries = document["edge"], document["first_seq"], document["entries"]
-    if not isinstance(edge, str):
-        _bad_envelope("edge is a UUID")
-    try:
-        edge_id = UUID(edge)
-    except ValueError:
-        _bad_envelope("edge is a UUID")
-    if not _is_seq(first_seq):
-        _bad_envelope("first_seq is a whole number from 1")
-    if not isinstance(entries, list) or not 1 <= len(entries) <= max_entries:
-        _bad_envelope(f"entries is a list of 1 to {max_entries} entries: send smaller batches")
-    return Batch(
-        edge_id, first_seq, tuple(_entry(item, first_seq + index) for index, item in enumerate(entries))
-    )
-
-
-def _entry(item: object, seq: int) -> Entry:
-    if not isinstance(item, dict) or set(item) != _ENTRY_KEYS:
-        _bad_envelope("an entry is an object with exactly seq, kind and payload")
-    kind, payload = item["kind"], item["payload"]
-    if not _is_seq(item["seq"]) or item["seq"] != seq:
-        _bad_envelope("entries are numbered from first_seq without gaps")
-    if not isinstance(kind, str) or not 1 <= len(kind) <= 64:  # noqa: PLR2004 - the length of a code
-        _bad_envelope("kind is a code of at most 64 characters")
-    try:
-        canonical = json.dumps(payload, sort_keys=True, separators=(",", ":"))
-    except RecursionError:
-        _bad_envelope("a payload is nested too deeply")
-    # JSON may escape half a surrogate pair, which plain UTF-8 cannot hold.
-    digest = hashlib.sha256(f"{kind}\n{canonical}".encode("utf-8", "surrogatepass")).digest()[:_DIGEST_BYTES]
-    return Entry(seq, kind, payload, canonical, digest)
-
-
-def _is_seq(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST_SEQ
-
-
-def _bad_envelope(detail: str) -> NoReturn:
-    raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-envelope", detail)
-
-
-def _no_constant(name: str) -> NoReturn:
-    message = f"{name} is not JSON"
-    raise ValueError(message)
+    def after(self, high_water: int) -> _Sorted:
+        """Return the entries beyond a number."""
+        return _Sorted(
+            [item for item in self.signals if item.seq > high_water],
+            [item for item in self.ballots if item.seq > high_water],
+            {seq: record_id for seq, record_id in self.erased.items() if seq > high_water},
+            self.starts,
+            [(entry, reason) for entry, reason in self.aside if entry.seq > high_water],
+        )
 
 
 class Ingest:
@@ -178,13 +131,14 @@ class Ingest:
         try:
             with self._database.transaction() as connection:
                 return _commit(connection, batch, sorted_out)
-        except psycopg.errors.CheckViolation as error:  # a partition was dropped under our feet
+        except psycopg.errors.CheckViolation:  # a partition was dropped under our feet
             self._months.clear()
+            # The database's own message shows the row: it goes no further.
             raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "partition-missing",
                 "a monthly partition is missing: try again",
-            ) from error
+            ) from None
 
     def _authenticate(self, edge: UUID, body: bytes, signature: str | None) -> frozenset[str]:
         """Return the counters of the edge if the signature is its own."""
@@ -211,19 +165,32 @@ class Ingest:
         latest = now + timedelta(seconds=self._settings.clock_ahead_s)
         earliest = now - timedelta(days=self._settings.max_age_days)
         for entry in batch.entries:
-            signal, reason = _read_signal(entry)
-            if signal is not None:
-                if signal.counter not in counters:
-                    reason = "counter-not-enrolled"
-                elif signal.window_end > latest:
-                    reason = "clock-ahead"
-                elif signal.window_start < earliest:
-                    reason = "too-old"
-            if signal is None or reason:
-                result.aside.append((entry, reason))
+            reason = ""
+            read = _read(entry)
+            if isinstance(read, str):
+                reason = read
+            elif isinstance(read, UUID):
+                result.erased[entry.seq] = read
             else:
-                result.rows.append(signal_row(signal, edge_id=batch.edge, seq=entry.seq))
-                result.starts.append(signal.window_start)
+                first, last = (
+                    (read.window_start, read.window_end)
+                    if isinstance(read, Signal)
+                    else (read.cast_at, read.cast_at)
+                )
+                if read.counter not in counters:
+                    reason = "counter-not-enrolled"
+                elif last > latest:
+                    reason = "clock-ahead"
+                elif first < earliest:
+                    reason = "too-old"
+                elif isinstance(read, Ballot):
+                    result.ballots.append(NumberedBallot(entry.seq, read))
+                else:
+                    row = signal_row(read, edge_id=batch.edge, seq=entry.seq, salt=entry.salt)
+                    result.signals.append(_Numbered(entry.seq, read.consent_record_id, row))
+                    result.starts.append(first)
+            if reason:
+                result.aside.append((entry, reason))
         return result
 
     def _create_partitions(self, starts: list[datetime]) -> None:
@@ -234,16 +201,25 @@ class Ingest:
                 self._months.add(first)
 
 
-def _read_signal(entry: Entry) -> tuple[Signal | None, str]:
-    if entry.kind != "signal":
-        return None, "unknown-kind"
+def _read(entry: Entry) -> Signal | Ballot | UUID | str:
+    """Return what an entry holds (for `erased` the consent), or why it is set aside."""
+    if entry.bad_salt:
+        return "bad-salt"
+    if entry.kind == ERASED:
+        try:
+            return _Tombstone.model_validate_json(entry.canonical, strict=True).record_id
+        except ValidationError:
+            return "bad-erased"
+    model = _MODELS.get(entry.kind)
+    if model is None:
+        return "unknown-kind"
     try:
-        return Signal.model_validate_json(entry.canonical, strict=True), ""
+        return model.model_validate_json(entry.canonical, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         # Names of unknown keys come from outside: the reason keeps known names only.
-        place = ".".join(str(part) for part in first["loc"] if part in Signal.model_fields)
-        return None, f"bad-signal:{first['type']}:{place}"[:200]
+        place = ".".join(str(part) for part in first["loc"] if part in model.model_fields)
+        return f"bad-{entry.kind}:{first['type']}:{place}"[:200]
 
 
 def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receipt:
@@ -262,50 +238,56 @@ def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receip
             high_water=high_water,
         )
     repeated = [entry for entry in batch.entries if entry.seq <= high_water]
-    _compare_repeated(connection, batch.edge, repeated, high_water)
+    replaced = _compare_repeated(connection, batch.edge, repeated, sorted_out, high_water)
     fresh = [entry for entry in batch.entries if entry.seq > high_water]
     if not fresh:
-        return Receipt(high_water, repeated=len(repeated))
+        return Receipt(high_water, repeated=len(repeated), erased=replaced)
+    new = sorted_out.after(high_water)
+    # Held until the commit: an erasure that begins now waits, and finds what is committed here.
+    connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (ERASURE_LOCK,))
+    empty = _leave_out_erased(connection, new)
+    _ask_for_erasures(connection, batch.edge, {entry.seq: entry for entry in fresh}, new)
     connection.execute(
         "INSERT INTO receipts (edge_id, seq, digest) SELECT %s, * FROM unnest(%s::bigint[], %s::bytea[])",
-        (batch.edge, [entry.seq for entry in fresh], [entry.digest for entry in fresh]),
+        (
+            batch.edge,
+            [entry.seq for entry in fresh],
+            [ERASED_DIGEST if entry.seq in empty else entry.digest for entry in fresh],
+        ),
     )
-    seq_at = list(SIGNAL_COLUMNS).index("seq")
-    rows = [values for values in sorted_out.rows if int(str(values[seq_at])) > high_water]
-    aside = [(entry, reason) for entry, reason in sorted_out.aside if entry.seq > high_water]
-    inserted = _insert(connection, rows)
     by_seq = {entry.seq: entry for entry in fresh}
-    claimed = set(inserted)
-    for values in rows:
-        key = values[0], values[1]
-        if key in claimed:
-            claimed.remove(key)
-        else:  # the primary key held it back: an edge sends one session twice under two numbers
-            aside.append((by_seq[int(str(values[seq_at]))], "duplicate-signal"))
-    for entry, reason in aside:
-        connection.execute(
-            "INSERT INTO quarantine (edge_id, seq, kind, reason, payload) VALUES (%s, %s, %s, %s, %s)",
-            (
-                batch.edge,
-                entry.seq,
-                entry.kind.encode("ascii", "backslashreplace").decode().replace("\0", ""),
-                reason,
-                entry.canonical.encode(),
-            ),
-        )
+    inserted = _insert(connection, new.signals)
+    new.aside += [
+        # The primary key held it back: an edge sends one session twice under two numbers.
+        (by_seq[item.seq], "duplicate-signal")
+        for item in new.signals
+        if item.seq not in inserted
+    ]
+    cast = insert_ballots(connection, batch.edge, new.ballots)
+    new.aside += [(by_seq[item.seq], "duplicate-ballot") for item in new.ballots if item.seq not in cast]
+    _set_aside(connection, batch.edge, new.aside)
     high_water = fresh[-1].seq
     connection.execute(
         "UPDATE edges SET high_water = %s, last_received = now() WHERE id = %s", (high_water, batch.edge)
     )
-    set_aside = tuple(
-        Quarantined(entry.seq, reason) for entry, reason in sorted(aside, key=lambda item: item[0].seq)
+    return Receipt(
+        high_water,
+        tuple(
+            Quarantined(entry.seq, reason) for entry, reason in sorted(new.aside, key=lambda at: at[0].seq)
+        ),
+        inserted=len(inserted),
+        repeated=len(repeated),
+        ballots=len(cast),
+        erased=replaced + len(empty) + len(new.erased),
     )
-    return Receipt(high_water, set_aside, len(inserted), len(repeated))
 
 
-def _compare_repeated(connection: Connection, edge: UUID, repeated: list[Entry], high_water: int) -> None:
+def _compare_repeated(
+    connection: Connection, edge: UUID, repeated: list[Entry], sorted_out: _Sorted, high_water: int
+) -> int:
+    """Refuse other content under a used number, unless it erases that; return how many entries do."""
     if not repeated:
-        return
+        return 0
     known = {
         int(seq): bytes(digest)
         for seq, digest in connection.execute(
@@ -313,8 +295,12 @@ def _compare_repeated(connection: Connection, edge: UUID, repeated: list[Entry],
             (edge, repeated[0].seq, repeated[-1].seq),
         )
     }
+    replaced = 0
     for entry in repeated:
-        if known.get(entry.seq, entry.digest) != entry.digest:
+        if known.get(entry.seq, entry.digest) in {entry.digest, ERASED_DIGEST}:
+            continue
+        record_id = sorted_out.erased.get(entry.seq)
+        if record_id is None or not _may_erase(connection, edge, entry.seq, record_id):
             raise Refused(
                 HTTPStatus.CONFLICT,
                 "sequence-reused",
@@ -324,14 +310,88 @@ def _compare_repeated(connection: Connection, edge: UUID, repeated: list[Entry],
                 high_water=high_water,
                 seq=entry.seq,
             )
+        _erase_entry(connection, edge, entry.seq, record_id)
+        replaced += 1
+    return replaced
 
 
-def _insert(connection: Connection, rows: list[tuple[object, ...]]) -> set[tuple[object, object]]:
-    """Insert what is new and return the primary keys of those rows."""
-    if not rows:
+def _may_erase(connection: Connection, edge: UUID, seq: int, record_id: UUID) -> bool:
+    """Tell whether a consent is the edge's own, and what it sent under this number belongs to it."""
+    owner = connection.execute(
+        "SELECT sender_id FROM consents JOIN edge_logs USING (edge_id) WHERE record_id = %s", (record_id,)
+    ).fetchone()
+    if owner is not None and owner[0] != edge:
+        return False
+    sent = connection.execute(
+        "SELECT edge_id, seq FROM signals WHERE consent_record_id = %s", (record_id,)
+    ).fetchall()
+    return not sent or (edge, seq) in {(row[0], int(row[1])) for row in sent}
+
+
+def _erase_entry(connection: Connection, edge: UUID, seq: int, record_id: UUID) -> None:
+    """Ask for the erasure of a consent, with the entry that the edge has emptied."""
+    queue(connection, record_id, "withdrawn", entry=(edge, seq))
+    held = connection.execute(
+        "SELECT 1 FROM quarantine WHERE edge_id = %s AND seq = %s", (edge, seq)
+    ).fetchone()
+    if held is not None:
+        reopen(connection, record_id)
+    connection.execute(
+        "UPDATE receipts SET digest = %s WHERE edge_id = %s AND seq = %s", (ERASED_DIGEST, edge, seq)
+    )
+
+
+def _leave_out_erased(connection: Connection, new: _Sorted) -> frozenset[int]:
+    """Drop the signals whose consent is being erased, or was, and return their numbers."""
+    if not new.signals:
+        return frozenset()
+    erased = {
+        row[0]
+        for row in connection.execute(
+            "SELECT record_id FROM erasures WHERE record_id = ANY(%s)",
+            ([item.record_id for item in new.signals],),
+        )
+    }
+    if not erased:
+        return frozenset()
+    empty = frozenset(item.seq for item in new.signals if item.record_id in erased)
+    new.signals = [item for item in new.signals if item.seq not in empty]
+    return empty
+
+
+def _ask_for_erasures(connection: Connection, edge: UUID, by_seq: dict[int, Entry], new: _Sorted) -> None:
+    """Keep a new number that was emptied before it was ever sent; what else there is goes too."""
+    for seq, record_id in list(new.erased.items()):
+        owner_is_edge = _may_erase(connection, edge, seq, record_id)
+        if owner_is_edge:
+            queue(connection, record_id, "withdrawn", entry=(edge, seq))
+        else:
+            del new.erased[seq]
+            new.aside.append((by_seq[seq], "not-own-consent"))
+
+
+def _insert(connection: Connection, signals: list[_Numbered]) -> set[int]:
+    """Insert what is new and return the numbers of those signals."""
+    if not signals:
         return set()
-    arrays = [list(column) for column in zip(*rows, strict=True)]
-    return {(row[0], row[1]) for row in connection.execute(_STATEMENT, arrays)}
+    arrays = signal_arrays([item.row for item in signals])
+    return {int(row[0]) for row in connection.execute(_STATEMENT, arrays)}
+
+
+def _set_aside(connection: Connection, edge: UUID, aside: list[tuple[Entry, str]]) -> None:
+    if not aside:
+        return
+    connection.execute(
+        "INSERT INTO quarantine (edge_id, seq, kind, reason, payload) "
+        "SELECT %s, * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bytea[])",
+        (
+            edge,
+            [entry.seq for entry, _ in aside],
+            [entry.kind.encode("ascii", "backslashreplace").decode().replace("\0", "") for entry, _ in aside],
+            [reason for _, reason in aside],
+            [entry.canonical.encode() for entry, _ in aside],
+        ),
+    )
 
 
 def _unauthorised() -> Refused:

@@ -6,7 +6,7 @@ sums are exact in every order of arrival.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -120,6 +120,42 @@ def signal_row(signal: Signal, *, edge_id: object, seq: int, salt: bytes | None 
     )
 
 
+def signal_arrays(rows: Sequence[tuple[object, ...]]) -> list[object]:
+    """Return rows of `signal_row` as one array a column, in the order of SIGNAL_COLUMNS.
+
+    Written as array literals here: the driver escapes the elements of a list one quote at a time, which
+    took three quarters of the whole ingest.
+    """
+    columns = zip(*rows, strict=True)
+    return [_LITERALS[kind](column) for kind, column in zip(SIGNAL_COLUMNS.values(), columns, strict=True)]
+
+
+def _plain(column: Sequence[object]) -> str:
+    """Write numbers, times, identifiers and booleans, of which none needs quotes."""
+    return "{" + ",".join("NULL" if value is None else str(value) for value in column) + "}"
+
+
+def _quoted(column: Sequence[object]) -> str:
+    """Write codes and JSON texts."""
+    texts = (
+        "NULL" if value is None else '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        for value in column
+    )
+    return "{" + ",".join(texts) + "}"
+
+
+def _bytes(column: Sequence[object]) -> str:
+    texts = ('"\\\\x' + value.hex() + '"' if isinstance(value, bytes) else "NULL" for value in column)
+    return "{" + ",".join(texts) + "}"
+
+
+_LITERALS: Final[dict[str, Callable[[Sequence[object]], str]]] = {
+    **dict.fromkeys(("uuid", "timestamptz", "bigint", "boolean", "integer"), _plain),
+    **dict.fromkeys(("text", "jsonb"), _quoted),
+    "bytea": _bytes,
+}
+
+
 def months_of(moments: Iterable[datetime]) -> set[date]:
     """Return the first days of the UTC months in which the moments lie."""
     return {moment.astimezone(UTC).date().replace(day=1) for moment in moments}
@@ -176,4 +212,4 @@ def ingest_statement() -> str:
             f"ON CONFLICT ({key}, day) DO UPDATE SET {adds}, "
             f"last_received = greatest({table}.last_received, excluded.last_received))"
         )
-    return ", ".join(parts) + " SELECT signal_id, window_start FROM new"  # noqa: S608 - as above
+    return ", ".join(parts) + " SELECT seq FROM new"  # noqa: S608 - as above
