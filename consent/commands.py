@@ -11,9 +11,10 @@ import typer
 
 from consent.errors import ConsentError
 from consent.event import Event, LoggedEvent
-from consent.ledger import fold, read_log, verify_file
+from consent.life import fold
 from consent.record import ConsentRecord
 from consent.state import State
+from consent.verification import read_log, verify_file
 
 _LOG: Final = "consent.sqlite"
 
@@ -41,7 +42,7 @@ def list_records(
         row = _row(record, now)
         answers = " ".join(f"{purpose}={answer}" for purpose, answer in row["answers"].items())
         typer.echo(f"{row['record']}  {row['offered_at']}  {row['counter']:<12} {now:<11} {answers}")
-    typer.echo(f"{len(records)} consents", err=True)
+    typer.echo("1 consent" if len(records) == 1 else f"{len(records)} consents", err=True)
 
 
 @consent.command()
@@ -66,23 +67,44 @@ def show(
 
 
 @consent.command()
-def verify(data: _Data = Path("hailong-edge"), *, as_json: _Json = False) -> None:
-    """Check every entry of the log against the one before it and the kept head."""
+def verify(
+    data: _Data = Path("hailong-edge"),
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Public key that must have signed the log, handed to you apart (C2SP text)."),
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="Checkpoint of this log that was kept elsewhere; it must still be contained."),
+    ] = None,
+    *,
+    as_json: _Json = False,
+) -> None:
+    """Check every entry, the tree over them, the order of steps, the signatures and the kept head."""
     try:
-        report = verify_file(_path(data))
-    except ConsentError as error:
+        known = [path.read_bytes() for path in checkpoint or []]
+        report = verify_file(_path(data), keys=key or [], known=known)
+    except (ConsentError, OSError) as error:
         _fail(str(error))
     if as_json:
         document = {
             "ok": report.ok,
             "entries": report.entries,
-            "head": report.head,
+            "root": report.root,
+            "signed_by": report.signed_by,
             "broken_index": report.broken_index,
             "reason": report.reason,
         }
         typer.echo(json.dumps(document))
     elif report.ok:
-        typer.echo(f"The log is whole: {report.entries} entries, head {report.head}.")
+        signed = f"signed by {', '.join(report.signed_by)}" if report.signed_by else "signed by nobody"
+        typer.echo(f"The log is whole: {_entries(report.entries)}, root {report.root}, {signed}.")
+        if not key and not checkpoint:
+            typer.echo(
+                "Checked against itself only: whoever holds the key could have written it anew. Name a key "
+                "you were given apart with --key, and a checkpoint a witness keeps with --checkpoint.",
+                err=True,
+            )
     else:
         typer.echo(
             f"The log is broken at entry {report.broken_index}: {report.reason}. Keep the folder as it is, "
@@ -91,6 +113,10 @@ def verify(data: _Data = Path("hailong-edge"), *, as_json: _Json = False) -> Non
         )
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number} entries"
 
 
 def _path(data: Path) -> Path:

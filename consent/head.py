@@ -42,12 +42,21 @@ class Head:
         except FileNotFoundError:
             return None
         try:
-            return cls(peek(data) if b"\n\n" in data else Checkpoint.parse(data), data)
+            return cls.of(data)
         except CheckpointRefused as error:
             raise LedgerCorrupt(
                 f"{target} is not a head of a consent log ({error}). Keep the folder as it is for the "
                 "privacy officer and start with a new, empty data folder."
             ) from error
+
+    @classmethod
+    def of(cls, data: bytes) -> Head:
+        """Read a checkpoint, signed or bare.
+
+        Raises:
+            CheckpointRefused: It is malformed.
+        """
+        return cls(peek(data) if b"\n\n" in data else Checkpoint.parse(data), data)
 
     def check_signed(self, keys: KeyHistory) -> tuple[str, ...]:
         """Check the signatures of every key that signs at this size; returns the keys.

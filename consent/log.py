@@ -88,6 +88,11 @@ class Log:
         """The first line of its checkpoints, and the name of its keys."""
         return origin_of(self.log_id)
 
+    @property
+    def signed(self) -> bool:
+        """Whether a key is at hand, so that it can be written and its checkpoints count."""
+        return bool(self._signers)
+
     def close(self) -> None:
         """Close the file."""
         with self._write_lock, self._read_lock:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from consent import merkle
 from consent.checkpoint import Checkpoint, KeyHistory, KeyPeriod
-from consent.entry import EntryKind, Genesis, KeyIntroduced, KeyRetired, parse_as
+from consent.entry import Entry, EntryKind, Genesis, KeyIntroduced, KeyRetired, parse_as
 from consent.errors import EntryRefused, LedgerCorrupt
+from consent.event import Event, LoggedEvent
 
 COLUMNS: Final = "idx, leaf, kind, record_id, session_id, body"
+Row: TypeAlias = tuple[int, bytes, str, str | None, str | None, bytes]
+"""A row of the table `entries`, in the order of `COLUMNS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,39 @@ class StoredEntry:
     session_id: UUID | None
     body: bytes
     leaf_hash: bytes
+
+    def entry(self) -> Entry:
+        """Return what the bytes say.
+
+        Raises:
+            LedgerCorrupt: They are no entry of this kind, or the columns beside them differ.
+        """
+        try:
+            entry = parse_as(self.kind, self.body)
+        except EntryRefused as error:
+            raise LedgerCorrupt(f"entry {self.index}: {error}") from error
+        self._check_columns(entry)
+        return entry
+
+    def event(self) -> LoggedEvent:
+        """Return the event of a consent; quicker than `entry`, which also checks the canonical form.
+
+        Raises:
+            LedgerCorrupt: It is none, or the columns beside it differ.
+        """
+        try:
+            event = Event.parse(self.body)
+        except ValueError as error:
+            raise LedgerCorrupt(f"entry {self.index}: the stored bytes are no event") from error
+        if event.kind.value != self.kind:
+            raise LedgerCorrupt(f"entry {self.index}: the columns differ from the stored bytes")
+        self._check_columns(event)
+        return LoggedEvent(self.index, self.leaf_hash.hex(), event)
+
+    def _check_columns(self, entry: Entry) -> None:
+        named = getattr(entry, "record_id", None), getattr(entry, "session_id", None)
+        if (self.record_id, self.session_id) != named:
+            raise LedgerCorrupt(f"entry {self.index}: the columns differ from the stored bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,21 +160,29 @@ def tree_of(connection: sqlite3.Connection, log_id: UUID, size: int) -> Checkpoi
     return Checkpoint(origin_of(log_id), size, root)
 
 
-def read_entries(
-    connection: sqlite3.Connection, where: str, *values: str | int, checked: bool = True
-) -> tuple[StoredEntry, ...]:
+def stored_entry(row: Row) -> StoredEntry:
+    """Return the entry of a row.
+
+    Raises:
+        LedgerCorrupt: Its hash does not cover its bytes.
+    """
+    index, leaf, kind, record_id, session_id, body = row
+    if merkle.leaf_hash(body) != leaf:
+        raise LedgerCorrupt(f"entry {index}: the hash does not cover the stored bytes")
+    try:
+        return StoredEntry(index, kind, _uuid(record_id), _uuid(session_id), body, leaf)
+    except ValueError as error:
+        raise LedgerCorrupt(f"entry {index}: the columns differ from the stored bytes") from error
+
+
+def read_entries(connection: sqlite3.Connection, where: str, *values: str | int) -> tuple[StoredEntry, ...]:
     """Return the entries of a clause of ours, in order.
 
     Raises:
         LedgerCorrupt: An entry's hash does not cover its bytes.
     """
     sql = f"SELECT {COLUMNS} FROM entries WHERE {where} ORDER BY idx"  # noqa: S608 - clauses of this package
-    found = []
-    for index, leaf, kind, record_id, session_id, body in connection.execute(sql, values):
-        if checked and merkle.leaf_hash(body) != leaf:
-            raise LedgerCorrupt(f"entry {index}: the hash does not cover the stored bytes")
-        found.append(StoredEntry(index, kind, _uuid(record_id), _uuid(session_id), body, leaf))
-    return tuple(found)
+    return tuple(stored_entry(row) for row in connection.execute(sql, values))
 
 
 def log_id_of(connection: sqlite3.Connection) -> UUID:
@@ -150,10 +194,7 @@ def log_id_of(connection: sqlite3.Connection) -> UUID:
     first = read_entries(connection, "idx = 0")
     if not first:
         raise LedgerCorrupt("the log has no first entry. Restore it from a backup.")
-    try:
-        genesis = parse_as(first[0].kind, first[0].body)
-    except EntryRefused as error:
-        raise LedgerCorrupt(f"entry 0 names no log: {error}") from error
+    genesis = first[0].entry()
     if not isinstance(genesis, Genesis):
         raise LedgerCorrupt("entry 0 names no log. Restore it from a backup.")
     return genesis.log
@@ -167,11 +208,8 @@ def keys_of(connection: sqlite3.Connection) -> KeyHistory:
     """
     history = KeyHistory(())
     kinds = f"kind IN ('{EntryKind.KEY_INTRODUCED}', '{EntryKind.KEY_RETIRED}')"
-    for entry in read_entries(connection, kinds):
-        try:
-            step = parse_as(entry.kind, entry.body)
-        except EntryRefused as error:
-            raise LedgerCorrupt(f"entry {entry.index}: {error}") from error
+    for stored in read_entries(connection, kinds):
+        step = stored.entry()
         if isinstance(step, KeyIntroduced | KeyRetired):
             history = with_key(history, step)
     return history

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from capture.outbox import Outbox
-from consent.ledger import read_log, verify_file
+from consent.verification import read_log, verify_file
 from consent.state import State
 from tests.programs import MINI, PATIENCE_S, Central, Edge
 

@@ -172,12 +172,12 @@ def test_a_withdrawal_stops_at_once_and_is_written_when_the_log_can_be(counter: 
     record_id = counter.desk.offer()
     counter.desk.show(record_id)
     counter.desk.decide(record_id, ALL_GIVEN)
-    counter.store._writer.execute("PRAGMA query_only = ON")
+    counter.store.log._writer.execute("PRAGMA query_only = ON")
     counter.desk.withdraw(record_id)
     assert counter.grants[0].ended()
     assert (counter.desk.view().state, counter.desk.view().capture_on) == (State.WITHDRAWN, False)
     assert counter.states() == [State.GIVEN]
-    counter.store._writer.execute("PRAGMA query_only = OFF")
+    counter.store.log._writer.execute("PRAGMA query_only = OFF")
     counter.desk.tick()
     assert counter.states() == [State.WITHDRAWN]
 

@@ -19,9 +19,11 @@ from consent.errors import (
     TransitionRefused,
     UnknownRecord,
 )
-from consent.ledger import ConsentStore, head_path, read_log, verify_file
+from consent.head import head_path
+from consent.ledger import ConsentStore
 from consent.purpose import Purpose
 from consent.state import State
+from consent.verification import read_log, verify_file
 from tests.consent.citizens import ALL_GIVEN, BOTH, Clocks, citizen
 
 if TYPE_CHECKING:
@@ -168,13 +170,13 @@ def _withdraw_until_it_fails(store: ConsentStore, records: list[UUID]) -> None:
 
 def test_a_full_disk_stops_the_capture_all_the_same(store: ConsentStore) -> None:
     records = [given(store) for _ in range(30)]
-    (pages,) = store._writer.execute("PRAGMA page_count").fetchone()
-    store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = store.log._writer.execute("PRAGMA page_count").fetchone()
+    store.log._writer.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(LedgerUnavailable, match=r"full.*Free space"):
         _withdraw_until_it_fails(store, records)
     unwritten = next(record_id for record_id in records if store.state(record_id) is State.GIVEN)
     assert store.permitted(unwritten) == frozenset()
-    store._writer.execute("PRAGMA max_page_count = 1000000")
+    store.log._writer.execute("PRAGMA max_page_count = 1000000")
     store.apply(unwritten, State.WITHDRAWN, "citizen", "kiosk-touch")
     assert store.state(unwritten) is State.WITHDRAWN
     assert store.verify().ok
@@ -214,10 +216,10 @@ def test_a_closed_store_permits_nothing(log_path: Path) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE events SET kind = 'given' WHERE kind = 'refused'",
-        "DELETE FROM events WHERE idx = 2",
-        "INSERT OR REPLACE INTO events SELECT * FROM events WHERE idx = 1",
-        "INSERT INTO events SELECT idx + 7, prev, digest, kind, record_id, session_id, body FROM events",
+        "UPDATE entries SET kind = 'given' WHERE kind = 'refused'",
+        "DELETE FROM entries WHERE idx = 2",
+        "INSERT OR REPLACE INTO entries SELECT * FROM entries WHERE idx = 1",
+        "INSERT INTO entries SELECT idx + 7, leaf, kind, record_id, session_id, body FROM entries",
     ],
 )
 def test_the_log_refuses_to_be_edited(store: ConsentStore, log_path: Path, statement: str) -> None:
@@ -243,7 +245,7 @@ def _edit(path: Path, *statements: str) -> None:
 def _flip(path: Path) -> None:
     _edit(
         path,
-        """UPDATE events SET body = CAST(replace(body, '"refused"', '"given"') AS BLOB) WHERE idx = 4""",
+        """UPDATE entries SET body = CAST(replace(body, '"refused"', '"given"') AS BLOB) WHERE idx = 4""",
     )
 
 
@@ -262,15 +264,15 @@ def _no_database(path: Path) -> None:
 def _swap(path: Path) -> None:
     _edit(
         path,
-        "UPDATE events SET idx = -3 WHERE idx = 3",
-        "UPDATE events SET idx = 3 WHERE idx = 4",
-        "UPDATE events SET idx = 4 WHERE idx = -3",
+        "UPDATE entries SET idx = -3 WHERE idx = 3",
+        "UPDATE entries SET idx = 3 WHERE idx = 4",
+        "UPDATE entries SET idx = 4 WHERE idx = -3",
     )
 
 
 def _insert(path: Path) -> None:
-    copy = "SELECT 9, randomblob(32), randomblob(32), kind, record_id, 'x', body FROM events WHERE idx = 2"
-    _edit(path, f"INSERT INTO events {copy}")
+    copy = "SELECT 9, randomblob(32), kind, record_id, 'x', body FROM entries WHERE idx = 2"
+    _edit(path, f"INSERT INTO entries {copy}")
 
 
 def _younger(path: Path) -> None:
@@ -286,14 +288,14 @@ def _younger(path: Path) -> None:
 
 TAMPERING: dict[str, tuple[Callable[[Path], None], int]] = {
     "flip": (_flip, 4),
-    "column": (lambda path: _edit(path, "UPDATE events SET kind = 'given' WHERE idx = 4"), 4),
-    "drop": (lambda path: _edit(path, "DELETE FROM events WHERE idx = 3"), 3),
-    "drop first": (lambda path: _edit(path, "DELETE FROM events WHERE idx = 0"), 0),
+    "column": (lambda path: _edit(path, "UPDATE entries SET kind = 'given' WHERE idx = 4"), 4),
+    "drop": (lambda path: _edit(path, "DELETE FROM entries WHERE idx = 3"), 3),
+    "drop first": (lambda path: _edit(path, "DELETE FROM entries WHERE idx = 0"), 0),
     "insert": (_insert, 9),
     "swap": (_swap, 3),
-    "truncate": (lambda path: _edit(path, "DELETE FROM events WHERE idx > 5"), 6),
-    "truncate to the first": (lambda path: _edit(path, "DELETE FROM events WHERE idx > 0"), 1),
-    "empty": (lambda path: _edit(path, "DELETE FROM events"), 0),
+    "truncate": (lambda path: _edit(path, "DELETE FROM entries WHERE idx > 5"), 6),
+    "truncate to the first": (lambda path: _edit(path, "DELETE FROM entries WHERE idx > 0"), 1),
+    "empty": (lambda path: _edit(path, "DELETE FROM entries"), 0),
     "another log": (_younger, 8),
     "no head": (_no_head, 9),
     "broken head": (_broken_head, 0),
@@ -340,11 +342,11 @@ def test_a_decision_turned_round_in_the_file_permits_nothing(log_path: Path) -> 
         record_id = given(store, REFUSED)
     _edit(
         log_path,
-        "UPDATE events SET kind = 'given', body = CAST(replace(body, '\"refused\"', '\"given\"') AS BLOB) "
+        "UPDATE entries SET kind = 'given', body = CAST(replace(body, '\"refused\"', '\"given\"') AS BLOB) "
         "WHERE kind = 'refused'",
     )
     connection = sqlite3.connect(log_path)
-    assert connection.execute("SELECT count(*) FROM events WHERE kind = 'given'").fetchone() == (1,)
+    assert connection.execute("SELECT count(*) FROM entries WHERE kind = 'given'").fetchone() == (1,)
     connection.close()
     with pytest.raises(LedgerCorrupt), ConsentStore(log_path) as store:
         store.permitted(record_id)
