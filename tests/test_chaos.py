@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from capture.outbox import Outbox
-from consent.verification import read_log, verify_file
 from consent.state import State
+from consent.verification import read_log, verify_file
 from tests.programs import MINI, PATIENCE_S, Central, Edge
 
 GIVEN = 'decision = "given"\npurposes = ["image", "voice"]\ndecides_after_s = 0.2'
