@@ -208,7 +208,8 @@ class Grant(_Sealed):
         if not self.live(permitted.purpose):
             raise NotPermitted(f"the consent {self.record_id} no longer permits {permitted.purpose}")
         with self._lock:
-            unit = self._units.get(permitted)
+            # Looked at again: whoever ended the lease since may not have dropped its units yet.
+            unit = None if self._lease.over() else self._units.get(permitted)
         if unit is None:
             raise NotPermitted("this unit was dropped, or the gate never made this object")
         return unit

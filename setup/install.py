@@ -13,7 +13,7 @@ import shutil
 import sys
 from typing import Final
 
-from setup import npm_packages, python_packages
+from setup import npm_packages, python_packages, spin
 from setup.chromium import system_chromium
 from setup.layout import (
     CACHE,
@@ -85,6 +85,7 @@ def prepare(state: str) -> None:
         if state == "dev":
             npm_packages.ensure([_AXE], python_packages.npm)
             ensure_chromium()
+            spin.ensure()
             python_packages.ensure_recordings()
 
 

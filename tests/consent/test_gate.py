@@ -195,6 +195,22 @@ def _fail_after_one(gate: Gate, grant: Grant, tripwire: Tripwire) -> None:
         raise ZeroDivisionError
 
 
+def test_a_unit_is_not_opened_between_the_end_and_its_purge(
+    gate: Gate, record_id: UUID, tripwire: Tripwire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order of steps that the model of the gate found: another thread ended the lease just now."""
+    grant = gate.grant(record_id)
+    unit = one_unit(gate, grant, tripwire)
+
+    def end_behind_the_look(lease: Any) -> bool:
+        lease._over.set()
+        return True
+
+    monkeypatch.setattr(type(grant._lease), "live", end_behind_the_look)
+    with pytest.raises(NotPermitted, match="dropped"):
+        unit.open()
+
+
 def test_the_device_is_closed_when_the_reader_fails(gate: Gate, record_id: UUID, tripwire: Tripwire) -> None:
     grant = gate.grant(record_id)
     with pytest.raises(ZeroDivisionError):
