@@ -76,6 +76,19 @@ class KioskConfig(_Strict):
         return self.port + 1 if self.port else 0
 
 
+class ConsentConfig(_Strict):
+    """Bounds of a consent beside those that the citizen was told."""
+
+    contact_lease_s: Annotated[
+        float,
+        Field(
+            ge=5,
+            le=60,
+            description="A session known at the centre ends when nothing was heard from there for so long.",
+        ),
+    ] = 60.0
+
+
 class PlaylistItem(_Strict):
     """One recorded session and the file that says what its citizen decides."""
 
@@ -153,6 +166,7 @@ class EdgeConfig(BaseSettings):
         None
     )
     kiosk: KioskConfig = KioskConfig()
+    consent: ConsentConfig = ConsentConfig()
     counters: Annotated[tuple[CounterConfig, ...], Field(min_length=1, max_length=32)]
     metrics_port: Annotated[
         int | None,

@@ -43,6 +43,7 @@ _LEFTOVERS: Final = ("*.tmp", "*.new", "core", "core.*")
 """What a crash may leave in the data folder: half-written files, and a core dump with media in it."""
 _SESSION_ENDS_S: Final = 5.0
 _FIRST_WAIT_S: Final = 0.5
+_TRIED_AGAIN: Final = (ConsentError, CaptureError, OSError)
 _LONGEST_WAIT_S: Final = 60.0
 
 
@@ -208,8 +209,18 @@ class EdgeErasure:
         return self._journal.certificate(record_id)
 
     def start(self) -> None:
-        """Start the thread; it begins with what an earlier run left."""
-        self._thread = threading.Thread(target=self._run, name="erasure", daemon=True)
+        """Take up what an earlier run left, then start the thread.
+
+        What cannot be taken up now does not keep the edge from starting: the thread goes on trying.
+        """
+        resumed = False
+        try:
+            self.resume()
+            resumed = True
+        except _TRIED_AGAIN as error:
+            self._trouble = str(error)
+            _log.error("erasure_not_resumed_yet", error=str(error))
+        self._thread = threading.Thread(target=self._run, args=(resumed,), name="erasure", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
@@ -272,15 +283,15 @@ class EdgeErasure:
                 self._due.append(record_id)
         self._wake.set()
 
-    def _run(self) -> None:
-        failures, resumed = 0, False
+    def _run(self, resumed: bool) -> None:  # noqa: FBT001 - an argument of a thread
+        failures = 0
         while not self._stop.is_set():
             try:
                 if not resumed:
                     self.resume()
                     resumed = True
                 self.erase_due()
-            except (ConsentError, CaptureError, OSError) as error:
+            except _TRIED_AGAIN as error:
                 failures += 1
                 self._trouble = str(error)
                 _log.error("erasure_waits", failures=failures, error=str(error))

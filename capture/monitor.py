@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from capture.counter import Counter
+    from capture.erasure import EdgeErasure
+    from capture.log_uplink import LogUplink
     from capture.outbox import Outbox
     from capture.playlist import Playlist
+    from capture.unwritten import UnwrittenSteps
     from capture.uplink import Uplink
     from inference.perception import Perception
 
@@ -37,6 +40,9 @@ class EdgeParts:
         outbox: Where signals wait.
         uplink: None without a centre.
         perception: The networks that are loaded.
+        log_uplink: The consent log's way to the centre; None without one.
+        erasure: What erases here.
+        steps: Steps that the consent log could not take yet.
     """
 
     counters: Mapping[str, Counter]
@@ -44,6 +50,9 @@ class EdgeParts:
     outbox: Outbox
     uplink: Uplink | None
     perception: Perception
+    log_uplink: LogUplink | None = None
+    erasure: EdgeErasure | None = None
+    steps: UnwrittenSteps | None = None
 
 
 def build_monitor(edge: EdgeParts) -> Starlette:
@@ -69,6 +78,7 @@ def health(edge: EdgeParts) -> dict[str, Any]:
         problems.append(f"uplink: {uplink.last_error}")
     if uplink is not None and (clock := uplink.clock_problem()) is not None:
         problems.append(f"clock: {clock}")
+    problems += _consent_problems(edge)
     counters = {code: counter.status() for code, counter in edge.counters.items()}
     problems += [f"{code}: {status.last_error}" for code, status in counters.items() if status.last_error]
     return {
@@ -80,6 +90,7 @@ def health(edge: EdgeParts) -> dict[str, Any]:
         },
         "models": [version.model_dump(mode="json") for version in edge.perception.versions()],
         "outbox": {"waiting": edge.outbox.depth(), "oldest_s": round(edge.outbox.oldest_age_s(), 1)},
+        "log": None if edge.log_uplink is None else _log_health(edge.log_uplink),
         "uplink": None
         if uplink is None
         else {
@@ -88,6 +99,31 @@ def health(edge: EdgeParts) -> dict[str, Any]:
             "failures_in_a_row": uplink.failures,
             "last_error": uplink.last_error,
         },
+    }
+
+
+def _consent_problems(edge: EdgeParts) -> list[str]:
+    """Return what needs looking after around the consent log and its erasures."""
+    problems = []
+    log = edge.log_uplink.state if edge.log_uplink is not None else None
+    if log is not None and log.last_error is not None:
+        problems.append(f"{'ALARM: consent log forked' if log.forked else 'consent log'}: {log.last_error}")
+    if edge.erasure is not None and (trouble := edge.erasure.trouble) is not None:
+        problems.append(f"erasure: {trouble}")
+    if edge.steps is not None and len(edge.steps):
+        problems.append(f"consent log: {len(edge.steps)} steps wait to be written")
+    return problems
+
+
+def _log_health(uplink: LogUplink) -> dict[str, Any]:
+    state = uplink.state
+    return {
+        "acknowledged": state.acknowledged,
+        "entries": uplink.store.log.size,
+        "withdrawals": state.withdrawals,
+        "failures_in_a_row": state.failures,
+        "forked": state.forked,
+        "last_error": state.last_error,
     }
 
 
@@ -115,6 +151,16 @@ class _EdgeCollector(Collector):
             )
             yield GaugeMetricFamily(
                 "hailong_uplink_failures", "Attempts that failed in a row.", state.failures
+            )
+        if edge.log_uplink is not None:
+            log = edge.log_uplink.state
+            yield GaugeMetricFamily(
+                "hailong_log_waiting",
+                "Entries of the consent log that the centre does not have.",
+                edge.log_uplink.store.log.size - (log.acknowledged or 0),
+            )
+            yield GaugeMetricFamily(
+                "hailong_log_forked", "1 when the centre keeps another log of this edge.", float(log.forked)
             )
         sessions = CounterMetricFamily(
             "hailong_sessions", "Sessions by state of their consent at the end.", labels=["counter", "state"]

@@ -29,7 +29,7 @@ import rfc8785
 
 from capture.errors import CaptureError
 from consent.errors import KeyDestroyed
-from consent.session_keys import SessionKeys, commitment, seal, truncate_wal, unseal
+from consent.session_keys import SessionKeys, cleared_wal, commitment, seal, truncate_wal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -104,6 +104,7 @@ class Outbox:
         """Open or make the outbox at `path`."""
         self._path = path
         self._lock = threading.RLock()
+        self._dirty = False
         self._own_keys = keys is None
         self.keys = keys if keys is not None else SessionKeys(path.with_name(SESSION_KEYS))
         try:
@@ -198,14 +199,16 @@ class Outbox:
             How many payloads were removed; 0 when asked again.
         """
         stone = rfc8785.dumps({"record_id": str(record_id)})
+        if not self._holds(record_id) and not self._dirty:
+            return 0
+        self._dirty = True
         with self._transaction() as db:
             removed = db.execute("DELETE FROM held WHERE key = ?", (record_id.bytes,)).rowcount
             removed += db.execute(
                 "UPDATE entry SET kind = ?, payload = ?, delivered_ns = NULL WHERE key = ? AND kind <> ?",
                 (ERASED, stone, record_id.bytes, ERASED),
             ).rowcount
-        with self._lock, self._named_errors():
-            truncate_wal(self._db)
+        self._clear_wal()
         return removed
 
     def held(self) -> tuple[UUID, ...]:
@@ -304,8 +307,7 @@ class Outbox:
         for key in self.keys.record_ids():  # also after a crash between the two files
             if key in gone:
                 self.keys.destroy(key)
-        with self._lock, self._named_errors():
-            truncate_wal(self._db)
+        self._clear_wal()
         return pruned
 
     def high_water(self) -> int:
@@ -349,6 +351,20 @@ class Outbox:
         body = json.loads(unseal(secret, payload, record_id))
         return Entry(seq, kind, body, secret if kind in _SALTED else None)
 
+    def _holds(self, record_id: UUID) -> bool:
+        with self._lock, self._named_errors():
+            row = self._db.execute(
+                "SELECT EXISTS (SELECT 1 FROM held WHERE key = ?) "
+                "OR EXISTS (SELECT 1 FROM entry WHERE key = ? AND kind <> ?)",
+                (record_id.bytes, record_id.bytes, ERASED),
+            ).fetchone()
+        return bool(row[0])
+
+    def _clear_wal(self) -> None:
+        with self._lock, self._named_errors():
+            truncate_wal(self._db)
+            self._dirty = False
+
     def _seal_plain(self) -> None:
         """Seal what an earlier version of this program left as plain text."""
         for table in ("held", "entry"):
@@ -360,8 +376,7 @@ class Outbox:
                 record_id = UUID(bytes=key)
                 sealed = seal(self.keys.make(record_id), rfc8785.dumps(json.loads(payload)), record_id)
                 self._db.execute(f"UPDATE {table} SET payload = ? WHERE key = ?", (sealed, key))  # noqa: S608 - as above
-            if rows:
-                truncate_wal(self._db)
+        self._dirty = not cleared_wal(self._db)  # after a crash between an erasure and its truncation
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

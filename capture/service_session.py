@@ -35,7 +35,7 @@ from consent.state import ERASING, State
 from inference.session import SessionFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from uuid import UUID
 
     from capture.outbox import Outbox
@@ -300,19 +300,24 @@ class ServiceSession:
             _log.warning("consent not revoked", record=str(self.record_id), error=str(error))
 
 
-def settle(store: ConsentStore, outbox: Outbox) -> int:
+def settle(store: ConsentStore, outbox: Outbox, stopped: Collection[UUID] = ()) -> int:
     """Resolve what an earlier run left between holding a signal and releasing it.
 
     Called at the start, before `ConsentStore.recover` ends what is still open. A consent that
     is still `given` may hide a withdrawal that could not be written before the crash: its
     signal is discarded, as if the crash had come a moment earlier.
 
+    Args:
+        store: The consent log.
+        outbox: What is held in it.
+        stopped: Records that were withdrawn without the log knowing it yet.
+
     Returns:
         The number of signals that were released.
     """
     released = 0
     for record_id in outbox.held():
-        if store.state(record_id) in {State.COMPLETED, State.EXPIRED}:
+        if record_id not in stopped and store.state(record_id) in {State.COMPLETED, State.EXPIRED}:
             outbox.release(record_id)
             released += 1
         else:

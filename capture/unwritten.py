@@ -103,6 +103,11 @@ class UnwrittenSteps:
                 self._write(slot, _BLANK)
             return len(self._waiting)
 
+    def records(self) -> frozenset[UUID]:
+        """Return the records whose steps wait: nothing of them leaves this machine."""
+        with self._lock:
+            return frozenset(step.record_id for step in self._waiting.values())
+
     def __len__(self) -> int:
         """Return how many steps wait."""
         return len(self._waiting)

@@ -11,21 +11,27 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
+from capture.contact import ContactLease
 from capture.counter import Counter
 from capture.desk import Desk
+from capture.erasure import EdgeErasure, LeftoverFiles, LiveBuffers, load_erasure_key
 from capture.errors import CaptureError
-from capture.identity import EdgeKey, load_enrolment
+from capture.identity import EdgeKey, load_enrolment, load_or_make_key
 from capture.kiosk import KioskServer
 from capture.lock import DataFolderLock
+from capture.log_uplink import LogUplink
 from capture.loopback import LoopbackServer
 from capture.monitor import EdgeParts, build_monitor
 from capture.officer import OfficerSecret, OfficerServer
-from capture.outbox import Outbox
+from capture.outbox import SESSION_KEYS, Outbox
 from capture.playlist import Playlist
 from capture.service_session import settle
+from capture.unwritten import UnwrittenSteps
 from capture.uplink import Uplink
+from consent.checkpoint import Ed25519Signer
 from consent.gate import Gate
 from consent.ledger import ConsentStore
+from consent.session_keys import SessionKeys
 from inference.perception import Perception
 from models.registry import Registry
 
@@ -46,6 +52,10 @@ SOFTWARE: Final = f"hailong-{version('hailong')}"
 """What signals state as the program that made them."""
 CONSENT_LOG: Final = "consent.sqlite"
 OUTBOX: Final = "outbox.sqlite"
+LOG_KEY: Final = "log-key.pem"
+"""File of the key that signs the checkpoints of the consent log, and nothing else."""
+UNWRITTEN: Final = "unwritten-steps"
+"""File of steps that the consent log could not take yet."""
 _JOIN_S: Final = 30.0
 
 
@@ -86,11 +96,15 @@ class EdgeWorker:
     counters: dict[str, Counter] = field(init=False, default_factory=dict)
     playlists: dict[str, Playlist] = field(init=False, default_factory=dict)
     uplink: Uplink | None = field(init=False, default=None)
+    log_uplink: LogUplink | None = field(init=False, default=None)
+    steps: UnwrittenSteps = field(init=False)
+    erasure: EdgeErasure = field(init=False)
     kiosk: KioskServer | None = field(init=False, default=None)
     officer: OfficerServer | None = field(init=False, default=None)
     monitor: LoopbackServer | None = field(init=False, default=None)
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
     _gate: Gate = field(init=False)
+    _contact: ContactLease = field(init=False)
     _key: EdgeKey = field(init=False)
 
     def __enter__(self) -> Self:
@@ -104,11 +118,10 @@ class EdgeWorker:
         with ExitStack() as stack:
             folder = open_data_folder(self.config.data_dir)
             stack.enter_context(DataFolderLock(folder))
-            self.store = stack.enter_context(ConsentStore(folder / CONSENT_LOG))
-            self.outbox = Outbox(folder / OUTBOX)
-            stack.callback(self.outbox.close)
+            self._key = EdgeKey.load_or_make(folder)
+            self._open_stores(stack, folder)
             self._recover()
-            self._gate = Gate(self.store)
+            self._start_erasure(stack, folder)  # first: what was withdrawn is not sent once more
             self._start_uplink(stack, folder)  # what waits is sent even where a network cannot be loaded
             if self.perception is None:
                 self.perception = Perception.load(Registry.default(), threads=self.config.threads)
@@ -153,14 +166,37 @@ class EdgeWorker:
             waited.wait(0.1)
         return self.outbox.depth() == 0
 
+    def _open_stores(self, stack: ExitStack, folder: Path) -> None:
+        log_key = load_or_make_key(folder / LOG_KEY)
+        self.store = stack.enter_context(
+            ConsentStore(folder / CONSENT_LOG, signers=lambda origin: (Ed25519Signer(origin, log_key),))
+        )
+        self.steps = UnwrittenSteps(self.store, folder / UNWRITTEN)
+        keys = stack.enter_context(SessionKeys(folder / SESSION_KEYS))
+        self.outbox = Outbox(folder / OUTBOX, keys)
+        stack.callback(self.outbox.close)
+        self._contact = ContactLease(self.config.consent.contact_lease_s)
+        self.store.subscribe(self._contact.note)
+        self._gate = Gate(self.store, bound=self._contact.bound)
+
+    def _start_erasure(self, stack: ExitStack, folder: Path) -> None:
+        self.erasure = EdgeErasure(
+            self.store,
+            (LiveBuffers(self.counters), self.outbox, self.outbox.keys, LeftoverFiles(folder)),
+            key=load_erasure_key(folder),
+        )
+        self.erasure.start()
+        stack.callback(self.erasure.stop)
+
     def _recover(self) -> None:
-        released = settle(self.store, self.outbox)
+        self.steps.retry()
+        released = settle(self.store, self.outbox, stopped=self.steps.records())
         ended = self.store.recover()
         if released or ended:
             _log.info("resumed after an interruption", signals_released=released, consents_ended=len(ended))
 
     def _start_uplink(self, stack: ExitStack, folder: Path) -> None:
-        key = self._key = EdgeKey.load_or_make(folder)
+        key = self._key
         enrolment = load_enrolment(folder)
         if self.config.centre is None:
             return
@@ -175,6 +211,16 @@ class EdgeWorker:
         )
         self.uplink.start()
         stack.callback(self.uplink.stop)
+        self.log_uplink = LogUplink(
+            store=self.store,
+            key=key,
+            enrolment=enrolment,
+            steps=self.steps,
+            contact=self._contact,
+            capturing=lambda: any(counter.status().capturing for counter in self.counters.values()),
+        )
+        self.log_uplink.start()
+        stack.callback(self.log_uplink.stop)
 
     def _make_counters(self, perception: Perception) -> None:
         for config in self.config.counters:
@@ -217,6 +263,7 @@ class EdgeWorker:
                 decision_timeout_s=self.config.kiosk.decision_timeout_s,
                 validity_s=max(1, int(counter.config.longest_session_s)),
                 device_key_id=self._key.fingerprint(),
+                steps=self.steps,
             )
             for code, counter in live.items()
         }
@@ -228,7 +275,16 @@ class EdgeWorker:
 
     def _start_monitor(self, stack: ExitStack, perception: Perception) -> None:
         if self.config.metrics_port is not None:
-            parts = EdgeParts(self.counters, self.playlists, self.outbox, self.uplink, perception)
+            parts = EdgeParts(
+                self.counters,
+                self.playlists,
+                self.outbox,
+                self.uplink,
+                perception,
+                log_uplink=self.log_uplink,
+                erasure=self.erasure,
+                steps=self.steps,
+            )
             self.monitor = stack.enter_context(
                 LoopbackServer(
                     build_monitor(parts),

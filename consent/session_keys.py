@@ -66,7 +66,9 @@ class SessionKeys:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA secure_delete = ON")
+            self._db.execute("PRAGMA temp_store = MEMORY")
             self._db.execute(_SCHEMA)
+            self._dirty = not cleared_wal(self._db)  # after a crash between a destruction and its truncation
 
     def close(self) -> None:
         """Close the file."""
@@ -110,6 +112,9 @@ class SessionKeys:
             Whether there was a key; False when it was destroyed before or never made.
         """
         with self._lock, self._typed():
+            if self._destroyed(record_id) and not self._dirty:
+                return False
+            self._dirty = True
             found = self._db.execute(
                 "UPDATE session_key SET key = NULL, destroyed_ns = ? WHERE record_id = ? AND key IS NOT NULL",
                 (time.time_ns(), record_id.bytes),
@@ -119,6 +124,7 @@ class SessionKeys:
                 (record_id.bytes, time.time_ns(), time.time_ns()),
             )
             truncate_wal(self._db)
+            self._dirty = False
             return bool(found)
 
     def erase(self, record_id: UUID) -> int:
@@ -128,10 +134,7 @@ class SessionKeys:
     def destroyed(self, record_id: UUID) -> bool:
         """Tell whether the key of a consent was destroyed."""
         with self._lock, self._typed():
-            row = self._db.execute(
-                "SELECT destroyed_ns FROM session_key WHERE record_id = ?", (record_id.bytes,)
-            ).fetchone()
-        return row is not None and row[0] is not None
+            return self._destroyed(record_id)
 
     def record_ids(self) -> tuple[UUID, ...]:
         """Return the consents that have a key now, oldest first."""
@@ -140,6 +143,12 @@ class SessionKeys:
                 "SELECT record_id FROM session_key WHERE key IS NOT NULL ORDER BY made_ns"
             ).fetchall()
         return tuple(UUID(bytes=row[0]) for row in rows)
+
+    def _destroyed(self, record_id: UUID) -> bool:
+        row = self._db.execute(
+            "SELECT destroyed_ns FROM session_key WHERE record_id = ?", (record_id.bytes,)
+        ).fetchone()
+        return row is not None and row[0] is not None
 
     def _key(self, record_id: UUID) -> bytes:
         row = self._db.execute(
@@ -197,6 +206,12 @@ def unseal(key: bytes, sealed: bytes, record_id: UUID) -> bytes:
         ) from error
 
 
+def cleared_wal(connection: sqlite3.Connection) -> bool:
+    """Truncate the write-ahead log if no other program reads it just now; tells whether it was."""
+    busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
+
+
 def truncate_wal(connection: sqlite3.Connection) -> None:
     """Bring the write-ahead log into the file and cut it to nothing.
 
@@ -205,6 +220,5 @@ def truncate_wal(connection: sqlite3.Connection) -> None:
     Raises:
         sqlite3.OperationalError: A reader keeps the log open; try again.
     """
-    busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
+    if not cleared_wal(connection):
         raise sqlite3.OperationalError("the write-ahead log is in use and could not be truncated")

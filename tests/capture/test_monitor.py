@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from capture.counter import CounterStatus
+from capture.log_uplink import LogUplinkState
 from capture.loopback import LoopbackServer
 from capture.monitor import build_monitor
 from capture.outbox import Outbox
@@ -31,6 +32,13 @@ class Edge:
         self.status = CounterStatus(capturing=False, sessions={}, last_error=None)
         self.counters = {"quay-1": SimpleNamespace(status=lambda: self.status)}
         self.uplink: SimpleNamespace | None = SimpleNamespace(state=UplinkState())
+        self.log_uplink = self.log(LogUplinkState(acknowledged=7))
+        self.erasure = SimpleNamespace(trouble=None)
+        self.steps: list[str] = []
+
+    @staticmethod
+    def log(state: LogUplinkState) -> SimpleNamespace:
+        return SimpleNamespace(state=state, store=SimpleNamespace(log=SimpleNamespace(size=9)))
 
     def get(self, path: str) -> httpx.Response:
         app = build_monitor(self)  # type: ignore[arg-type]  # what is watched, and no more
@@ -62,11 +70,19 @@ def test_all_is_well(edge: Edge) -> None:
         "counters": {"quay-1": {"capturing": False, "sessions": {}}},
         "models": [{"name": "counting", "version": "1", "sha256": "0" * 64}],
         "outbox": {"waiting": 0, "oldest_s": 0.0},
+        "log": {
+            "acknowledged": 7,
+            "entries": 9,
+            "withdrawals": 0,
+            "failures_in_a_row": 0,
+            "forked": False,
+            "last_error": None,
+        },
         "uplink": {"delivered": 0, "quarantined": 0, "failures_in_a_row": 0, "last_error": None},
     }
 
 
-@pytest.mark.parametrize("what", ["camera", "uplink", "playlist"])
+@pytest.mark.parametrize("what", ["camera", "uplink", "playlist", "log", "fork", "erasure", "steps"])
 def test_each_trouble_is_named(edge: Edge, what: str) -> None:
     if what == "camera":
         edge.status = CounterStatus(capturing=True, sessions={}, last_error="no camera")
@@ -74,6 +90,18 @@ def test_each_trouble_is_named(edge: Edge, what: str) -> None:
     elif what == "uplink":
         edge.uplink = SimpleNamespace(state=UplinkState(failures=3, last_error="no network"))
         words = "uplink: no network"
+    elif what == "log":
+        edge.log_uplink = edge.log(LogUplinkState(failures=1, last_error="no answer"))
+        words = "consent log: no answer"
+    elif what == "fork":
+        edge.log_uplink = edge.log(LogUplinkState(failures=1, last_error="another log", forked=True))
+        words = "ALARM: consent log forked: another log"
+    elif what == "erasure":
+        edge.erasure = SimpleNamespace(trouble="the disk is full")
+        words = "erasure: the disk is full"
+    elif what == "steps":
+        edge.steps = ["withdrawn"]
+        words = "consent log: 1 steps wait to be written"
     else:
         edge.playlists = {"quay-1": SimpleNamespace(error="item-1: no file")}
         words = "quay-1: item-1: no file"
@@ -95,6 +123,8 @@ def test_metrics_follow_what_happened(edge: Edge) -> None:
     assert found["hailong_quarantined_total", ""] == 1
     assert found["hailong_uplink_failures", ""] == 2
     assert found["hailong_capturing", ""] == 1
+    assert found["hailong_log_waiting", ""] == 2
+    assert found["hailong_log_forked", ""] == 0
     assert found["hailong_sessions_total", "completed"] == 2
     assert found["hailong_sessions_total", "withdrawn"] == 1
 
