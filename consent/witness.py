@@ -157,7 +157,7 @@ class WatchedLog:
     """A log that the witness follows.
 
     Attributes:
-        vkeys: Keys whose signatures on its checkpoints count.
+        vkeys: Keys whose signatures on its checkpoints count; none once all were removed.
         note: Latest cosigned checkpoint; empty before the first.
         cosigned_s: When, in seconds since the epoch; None before the first.
         evidence: How many checkpoints were refused because they contradict the kept one.
@@ -265,12 +265,14 @@ class Witness:
         """Return what is followed, by origin."""
         with self._transaction() as connection:
             rows = connection.execute(
-                "SELECT k.origin, group_concat(k.vkey, char(10)), coalesce(l.size, 0), "
+                "SELECT o.origin, group_concat(k.vkey, char(10)), coalesce(l.size, 0), "
                 "coalesce(l.note, x''), l.cosigned_s, "
-                "(SELECT count(*) FROM evidence e WHERE e.origin = k.origin) "
-                "FROM log_keys k LEFT JOIN latest l USING (origin) GROUP BY k.origin ORDER BY k.origin"
+                "(SELECT count(*) FROM evidence e WHERE e.origin = o.origin) "
+                "FROM (SELECT origin FROM log_keys UNION SELECT origin FROM latest) o "
+                "LEFT JOIN log_keys k USING (origin) LEFT JOIN latest l USING (origin) "
+                "GROUP BY o.origin ORDER BY o.origin"
             ).fetchall()
-        return tuple(WatchedLog(row[0], tuple(row[1].split("\n")), *row[2:]) for row in rows)
+        return tuple(WatchedLog(row[0], tuple((row[1] or "").split()), *row[2:]) for row in rows)
 
     def evidence(self) -> tuple[Evidence, ...]:
         """Return every contradiction that was seen, oldest first."""

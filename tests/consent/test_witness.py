@@ -13,6 +13,7 @@ from typing import Final
 
 import httpx
 import pytest
+from typer.testing import CliRunner, Result
 
 from consent.checkpoint import (
     Ed25519Signer,
@@ -32,6 +33,7 @@ from consent.witness import (
     read_cosignature,
     request_cosignature,
 )
+from consent.witness_commands import witness as commands
 from tests.consent.logs import ORIGIN, SmallLog, key_of
 from tests.programs import PATIENCE_S, Program, call, free_port
 
@@ -294,6 +296,10 @@ def test_an_answer_is_verified_before_it_is_kept(witness: Witness, log: SmallLog
 # ---- the program
 
 
+def _command(*words: str) -> Result:
+    return CliRunner().invoke(commands, words)
+
+
 class _Running(Program):
     """A witness as the process that an oversight body runs."""
 
@@ -325,9 +331,8 @@ def test_the_program_cosigns_over_http_survives_kill_9_and_catches_a_fork(
     assert made.returncode == 0, made.stderr
     known = tuple(map(verifier, made.stdout.split()))
     assert {key.name for key in known} == {_NAME}
-    assert call("witness", "init", str(state), "--name", _NAME).returncode == 1
-    added = call("witness", "add-log", str(state), log.signer.vkey())
-    assert added.returncode == 0, added.stderr
+    assert _command("init", str(state), "--name", _NAME).exit_code == 1
+    assert _command("add-log", str(state), log.signer.vkey()).stdout == f"follows {ORIGIN}\n"
     running = _Running(tmp_path, state)
     running.begin()
     try:
@@ -361,7 +366,7 @@ def test_the_program_cosigns_over_http_survives_kill_9_and_catches_a_fork(
     assert shown.returncode == 1, "evidence is an alarm"
     assert f"{ORIGIN}  size 12" in shown.stdout
     assert "EVIDENCE fork" in shown.stdout
-    document = json.loads(call("witness", "show", str(state), "--json").stdout)
+    document = json.loads(_command("show", str(state), "--json").stdout)
     assert [row["kind"] for row in document["evidence"]] == ["fork", "inconsistent"]
     assert peek(document["evidence"][0]["offered"].encode()) == forged.checkpoint(12)
 
@@ -369,6 +374,16 @@ def test_the_program_cosigns_over_http_survives_kill_9_and_catches_a_fork(
 @pytest.mark.parametrize("words", [("run",), ("show",), ("add-log", "x"), ("remove-key", "x")])
 def test_without_a_folder_each_command_says_how_to_make_one(tmp_path: Path, words: tuple[str, ...]) -> None:
     command, *rest = words
-    done = call("witness", command, str(tmp_path / "nowhere"), *rest)
-    assert done.returncode == 1
+    done = _command(command, str(tmp_path / "nowhere"), *rest)
+    assert done.exit_code == 1
     assert "hailong witness init" in done.stderr
+
+
+def test_show_is_calm_while_nothing_is_wrong(folder: Path, witness: Witness, log: SmallLog) -> None:
+    assert "cosigned never" in _command("show", str(folder)).stdout
+    witness.add_checkpoint(log.request(0, 5))
+    done = _command("show", str(folder))
+    assert done.exit_code == 0
+    assert "cosigned 2026-" in done.stdout
+    assert _command("remove-key", str(folder), log.signer.vkey()).stdout == "removed\n"
+    assert _command("show", str(folder)).stdout == done.stdout
