@@ -10,46 +10,27 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from api.access_matrix import ALWAYS, NEVER, matrix
 from api.accounts import Accounts
 from api.app import build_app
-from api.authorization import Role
+from api.authorization import HUMAN_ROLES, Action, Role
 from api.database import Database
-from api.enrolment import make_token
+from api.enrolment import list_edges, make_token
+from api.guards import Guard, Open, Proven, declared_guards
+from api.pages.access import Allowed
 from api.settings import Settings
 from tests.api.running import PASSWORD, Central, running
 
 if TYPE_CHECKING:
     from api.postgres import EmbeddedPostgres
 
-OPEN = {
-    ("GET", "/healthz"),
-    ("GET", "/readyz"),
-    ("GET", "/metrics"),
-    ("GET", "/v1/openapi.json"),
-    ("GET", "/style.css"),
-    ("GET", "/icon.svg"),
-    ("GET", "/login"),
-}
-"""For everybody: nothing of a counter is in them."""
-OTHER_PROOF = {
-    ("POST", "/login"): {403},
+MACHINES = {
     ("POST", "/v1/batches"): {400, 401},
-    ("POST", "/v1/enrolments"): {401, 422},
     ("GET", "/v1/arrivals"): {401},
 }
-"""Guarded by a password, a signature or a token; the answers to whoever has none."""
-OLD_PASSWORD = {("GET", "/password"), ("POST", "/password"), ("POST", "/logout")}
-"""All that a one-time password opens."""
-READERS = {("GET", "/"), ("GET", "/counters/{code}"), ("GET", "/counters/{code}/trend.svg")}
-ADMINISTRATORS = {
-    ("GET", "/users"),
-    ("POST", "/users"),
-    ("POST", "/users/act"),
-    ("GET", "/edges"),
-    ("POST", "/edges"),
-    ("POST", "/edges/revoke"),
-}
-GUARDED = OLD_PASSWORD | READERS | ADMINISTRATORS
+"""Guarded by a signature or a token; what whoever has none is told. Others: 400, 401, 403 or 422."""
+VALUES = {"code": "quay-1"}
+"""Values of the parts of an address; every other part is an id that names nothing."""
 FORM = {
     "name": "lan",
     "role": "supervisor",
@@ -58,16 +39,73 @@ FORM = {
     "new": "another long sentence",
     "counters": "quay-9",
     "edge": "01a200dd-0000-7000-8000-000000000000",
+    "purpose": "complaint",
+    "ticket": "YC-1",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One route with what guards it."""
+
+    method: str
+    path: str
+    guard: Guard
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def routes_of(router: Any) -> Iterator[Any]:
+    for route in router.routes:
+        if hasattr(route, "original_router"):
+            yield from routes_of(route.original_router)
+        else:
+            yield route
+
+
+def entries() -> list[Entry]:
+    """Return every route and method that declares its action, once."""
+    found = []
+    for route in routes_of(build_app(Settings())):
+        guards = guards_of(route)
+        if len(guards) == 1:
+            found += [Entry(method, route.path, guards[0]) for method in sorted(route.methods - {"HEAD"})]
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def guards_of(route: Any) -> list[Guard]:
+    return list(declared_guards(route.dependant)) if hasattr(route, "dependant") else []
+
+
+ENTRIES = entries()
+PAGES = [entry for entry in ENTRIES if isinstance(entry.guard, Allowed)]
+OPEN = [entry for entry in ENTRIES if isinstance(entry.guard, Open)]
+PROVEN = [entry for entry in ENTRIES if isinstance(entry.guard, Proven)]
+NOT_YOURS = "Your role may not open this page."
+OLD_FORM = "The form is too old or came from elsewhere"
+
+
+def named(found: list[Entry]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("entry", found, ids=[entry.name for entry in found])
 
 
 @dataclass(frozen=True, slots=True)
 class House:
     central: Central
+    client: httpx.Client
     one_time: str
     """Cookie of an account that has not changed its one-time password."""
-    supervisor: str
-    administrator: str
+    cookies: dict[Role, str]
+
+    @property
+    def supervisor(self) -> str:
+        return self.cookies[Role.SUPERVISOR]
+
+    @property
+    def administrator(self) -> str:
+        return self.cookies[Role.ADMINISTRATOR]
 
 
 @pytest.fixture(scope="module")
@@ -77,102 +115,158 @@ def house(postgres: EmbeddedPostgres) -> Iterator[House]:
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         connection.execute("CREATE DATABASE access TEMPLATE template_central")
     dsn = postgres.dsn("access")
-    with Database(dsn) as database, running(dsn) as central:
+    with (
+        Database(dsn) as database,
+        running(dsn) as central,
+        httpx.Client(base_url=central.address, timeout=20, trust_env=False) as client,
+    ):
         accounts = Accounts(database)
         make_token(database, ["quay-1"], actor="test", area="a")
         make_token(database, ["quay-2"], actor="test", area="b")
         one_time = accounts.log_in("new", accounts.create("new", Role.ADMINISTRATOR, actor="test"))
-        first = accounts.create("lan", Role.SUPERVISOR, actor="test", areas=["a"])
-        supervisor = accounts.change_password("lan", first, PASSWORD)
-        administrator = accounts.change_password("admin", central.first_password, PASSWORD)
-        yield House(central, one_time or "", supervisor, administrator)
+        cookies = {Role.ADMINISTRATOR: accounts.change_password("admin", central.first_password, PASSWORD)}
+        for role in set(HUMAN_ROLES) - {Role.ADMINISTRATOR}:
+            name = f"a-{role.value}"
+            areas = ["a"] if role is Role.SUPERVISOR else []
+            first = accounts.create(name, role, actor="test", areas=areas)
+            cookies[role] = accounts.change_password(name, first, PASSWORD)
+        yield House(central, client, one_time or "", cookies)
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         connection.execute("DROP DATABASE access WITH (FORCE)")
 
 
 def ask(
-    house: House, route: tuple[str, str], cookie: str | None = None, code: str = "quay-1"
+    house: House, method: str, path: str, cookie: str | None = None, code: str = "quay-1"
 ) -> httpx.Response:
-    method, path = route
-    return httpx.request(
+    values = VALUES | {"code": code}
+    filled = re.sub(
+        r"\{(\w+)(?::\w+)?\}", lambda part: values.get(part[1], "01a200dd-0000-7000-8000-000000000000"), path
+    )
+    form = method == "POST" and not path.startswith("/v1")
+    return house.client.request(
         method,
-        house.central.address + path.format(code=code),
-        data=FORM if method == "POST" and not path.startswith("/v1") else None,
-        headers={} if cookie is None else {"Cookie": f"hailong_session={cookie}"},
-        timeout=20,
+        filled,
+        data=FORM if form else None,
+        headers={"Cookie": "hailong_language=en" + (f"; hailong_session={cookie}" if cookie else "")},
     )
 
 
-def routes_of(router: Any) -> Iterator[tuple[str, str]]:
-    for route in router.routes:
-        if hasattr(route, "original_router"):
-            yield from routes_of(route.original_router)
-        else:  # a mount has no methods: it would fail here and want a rule of its own
-            yield from ((method, route.path) for method in route.methods - {"HEAD"})
+def test_every_route_declares_exactly_one_action() -> None:
+    """Give a new route one of `allowed`, `personal`, `open_to_all` or `proven`."""
+    wrong = [route.path for route in routes_of(build_app(Settings())) if len(guards_of(route)) != 1]
+    assert wrong == []
 
 
-def test_every_route_has_a_rule() -> None:
-    assert set(routes_of(build_app(Settings()))) == OPEN | set(OTHER_PROOF) | GUARDED
+def test_the_routes_are_many_and_of_every_kind() -> None:
+    assert len(PAGES) >= 14
+    assert len(OPEN) >= 8
+    assert len(PROVEN) >= 2
 
 
-@pytest.mark.parametrize("route", sorted(OPEN))
-def test_open_routes_answer_anybody_and_tell_no_counter(house: House, route: tuple[str, str]) -> None:
-    answer = ask(house, route)
-    assert answer.status_code == 200
+def test_personal_routes_are_guarded_as_such() -> None:
+    """An action of the group `personal` never stands behind a guard that lets everybody in."""
+    personal = {
+        action for action, cells in matrix().items() if any("reason" in cell for cell in cells.values())
+    }
+    assert [entry.name for entry in OPEN + PROVEN if entry.guard.action in personal] == []
+
+
+@pytest.mark.parametrize("role", HUMAN_ROLES)
+@named(PAGES)
+def test_each_role_gets_exactly_what_the_matrix_says(house: House, role: Role, entry: Entry) -> None:
+    cell = matrix()[entry.guard.action][role]
+    answer = ask(house, entry.method, entry.path, house.cookies[role])
+    assert answer.status_code < 500
+    if "reason" in cell:
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/reason?next=")
+        assert answer.text == ""
+    elif cell == NEVER:
+        assert answer.status_code == 403
+        assert NOT_YOURS in answer.text
+        assert OLD_FORM not in answer.text
+    else:
+        assert NOT_YOURS not in answer.text
+        assert answer.headers.get("location", "") not in {"/login", "/password"}
+        if entry.method == "GET":
+            assert answer.status_code in {200, 303, 404}
+            assert "/reason" not in answer.headers.get("location", "")
+        else:
+            assert (answer.status_code, OLD_FORM in answer.text) == (403, True)
+
+
+@pytest.mark.parametrize("role", HUMAN_ROLES)
+@named(OPEN)
+def test_open_routes_are_open_to_every_role(house: House, role: Role, entry: Entry) -> None:
+    assert matrix()[entry.guard.action][role] == ALWAYS
+    answer = ask(house, entry.method, entry.path, house.cookies[role])
+    assert answer.status_code < 500
+    assert "not-permitted" not in answer.text
+    assert answer.headers.get("location", "") != "/login"
+
+
+@named(OPEN)
+def test_open_routes_answer_anybody_and_tell_no_counter(house: House, entry: Entry) -> None:
+    assert matrix()[entry.guard.action][Role.CITIZEN] == ALWAYS
+    answer = ask(house, entry.method, entry.path)
+    assert answer.status_code < 500
+    assert "not-permitted" not in answer.text
+    assert answer.headers.get("location", "") != "/login"
     assert "quay-" not in answer.text
 
 
 @pytest.mark.parametrize("cookie", [None, "forged.signature"])
-@pytest.mark.parametrize("route", sorted(GUARDED))
-def test_a_stranger_is_sent_to_the_login(house: House, route: tuple[str, str], cookie: str | None) -> None:
-    answer = ask(house, route, cookie)
+@named(PAGES)
+def test_a_stranger_is_sent_to_the_login(house: House, entry: Entry, cookie: str | None) -> None:
+    for role in (Role.CITIZEN, Role.OFFICER_TABLET, Role.EDGE_DEVICE):
+        assert matrix()[entry.guard.action][role] == NEVER
+    answer = ask(house, entry.method, entry.path, cookie)
     assert (answer.status_code, answer.headers["location"], answer.text) == (303, "/login", "")
 
 
-@pytest.mark.parametrize("route", sorted(OTHER_PROOF))
-def test_machine_routes_want_their_own_proof(house: House, route: tuple[str, str]) -> None:
-    # The cookie of an administrator opens none of them.
-    for cookie in (None, house.administrator):
-        assert ask(house, route, cookie).status_code in OTHER_PROOF[route]
+@named(PROVEN)
+def test_machine_routes_want_their_own_proof(house: House, entry: Entry) -> None:
+    """The cookie of no person opens any of them."""
+    allowed = MACHINES.get((entry.method, entry.path), {400, 401, 403, 422})
+    for cookie in (None, *house.cookies.values()):
+        assert ask(house, entry.method, entry.path, cookie).status_code in allowed
+    cells = matrix()[entry.guard.action]
+    assert {role for role in HUMAN_ROLES if cells[role] != NEVER} == set()
 
 
-@pytest.mark.parametrize("route", sorted(READERS | ADMINISTRATORS))
-def test_a_one_time_password_opens_nothing_but_its_change(house: House, route: tuple[str, str]) -> None:
-    answer = ask(house, route, house.one_time)
+@named([entry for entry in PAGES if entry.guard.action not in {Action.LOG_OUT, Action.CHANGE_PASSWORD}])
+def test_a_one_time_password_opens_nothing_but_its_change(house: House, entry: Entry) -> None:
+    answer = ask(house, entry.method, entry.path, house.one_time)
     assert (answer.status_code, answer.headers["location"], answer.text) == (303, "/password", "")
 
 
-@pytest.mark.parametrize("route", sorted(ADMINISTRATORS))
-def test_a_supervisor_administers_nothing(house: House, route: tuple[str, str]) -> None:
-    assert ask(house, route, house.supervisor).status_code == 403
-
-
-@pytest.mark.parametrize("route", sorted(route for route in READERS if "{code}" in route[1]))
+@named([entry for entry in PAGES if entry.guard.action is Action.VIEW_FIGURES and "{code}" in entry.path])
 @pytest.mark.parametrize(
     ("code", "status"), [("quay-1", 200), ("quay-2", 404), ("absent", 404), ("%00", 404)]
 )
-def test_a_supervisor_reads_their_own_area_only(
-    house: House, route: tuple[str, str], code: str, status: int
-) -> None:
-    answer = ask(house, route, house.supervisor, code)
+def test_a_supervisor_reads_their_own_area_only(house: House, entry: Entry, code: str, status: int) -> None:
+    answer = ask(house, entry.method, entry.path, house.supervisor, code)
     assert answer.status_code == status
-    assert ask(house, route, house.administrator, "quay-2").status_code == 200
+    assert ask(house, entry.method, entry.path, house.administrator, "quay-2").status_code == 200
 
 
 def test_a_supervisor_is_told_of_their_own_area_only(house: House) -> None:
-    mine = ask(house, ("GET", "/"), house.supervisor).text
+    mine = ask(house, "GET", "/", house.supervisor).text
     assert ("quay-1" in mine, "quay-2" in mine) == (True, False)
-    assert "quay-2" in ask(house, ("GET", "/"), house.administrator).text
+    assert "quay-2" in ask(house, "GET", "/", house.administrator).text
 
 
-@pytest.mark.parametrize("route", sorted(route for route in GUARDED if route[0] == "POST"))
-def test_a_form_without_its_token_does_nothing(house: House, route: tuple[str, str]) -> None:
-    answer = ask(house, route, house.administrator)
-    assert answer.status_code == 403
+@named([entry for entry in PAGES if entry.method == "POST"])
+def test_a_form_without_its_token_does_nothing(house: House, entry: Entry) -> None:
+    for cookie in house.cookies.values():
+        answer = ask(house, entry.method, entry.path, cookie)
+        assert answer.status_code in {403, 303}
     with Database(house.central.dsn) as database:
         accounts = Accounts(database)
-        assert accounts.login_of(house.administrator) is not None
-        assert accounts.login_of(house.supervisor) is not None
+        logins = [accounts.login_of(cookie) for cookie in house.cookies.values()]
+        assert [login.reason for login in logins if login is not None] == [None] * len(HUMAN_ROLES)
+        assert len(accounts.list_accounts()) == len(HUMAN_ROLES) + 1
+        assert list_edges(database) == ()
 
 
 @pytest.mark.parametrize(("name", "status"), [("admin\0", 422), ("ă" * 300, 401), ("' OR 1=1 --", 401)])
