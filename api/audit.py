@@ -117,6 +117,7 @@ def verify(folder: Path, trust: Trust | None = None, *, progress: Progress | Non
     if leaves is None:
         return AuditReport(tuple(findings))
     findings.append(_files(folder, leaves))
+    leaves = leaves[: about.log_size]  # what came during the export belongs to the next
     sessions = _edges(folder, keys, leaves, findings, progress)
     sessions.erased |= _record_ids(leaves, Kind.ERASURE_STARTED)
     signals = tuple(read_signals(folder))

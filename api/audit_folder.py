@@ -39,12 +39,19 @@ CENTRE, EDGES = "centre", "edges"
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an export says of itself."""
+    """What an export says of itself.
+
+    Attributes:
+        today: The running day of the pages.
+        minimum_n: Fewest sessions behind a figure.
+        log_size: The size of the centre's log as of which everything was taken.
+    """
 
     software: str
     made_at: str
     today: date
     minimum_n: int
+    log_size: int
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -55,6 +62,7 @@ class About:
             "made_at": self.made_at,
             "today": self.today.isoformat(),
             "minimum_n": self.minimum_n,
+            "log_size": self.log_size,
         }
 
 
@@ -135,6 +143,7 @@ def read_about(folder: Path) -> About:
             str(document["made_at"]),
             date.fromisoformat(document["today"]),
             int(document["minimum_n"]),
+            int(document["log_size"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, ExportRefused):

@@ -72,7 +72,8 @@ def _told() -> Iterator[None]:
         raise typer.Exit(FAILED) from None
 
 
-def _settings(config: Path | None) -> Settings:
+def settings_of(config: Path | None) -> Settings:
+    """Read the settings: the named file, central.toml here, or the defaults."""
     here = Path("central.toml")
     return load_settings(config if config is not None else here if here.exists() else None)
 
@@ -93,9 +94,9 @@ def _stop_in_order() -> None:
 
 
 @contextlib.contextmanager
-def _database(config: Path | None) -> Iterator[Database]:
+def open_database(config: Path | None) -> Iterator[Database]:
     """Open the database: through the running service's server, or by starting it for this command."""
-    settings = _settings(config)
+    settings = settings_of(config)
     with contextlib.ExitStack() as stack:
         try:
             dsn = stack.enter_context(running_database(settings.database))
@@ -109,7 +110,7 @@ def _database(config: Path | None) -> Iterator[Database]:
 def run(config: ConfigOption = None) -> None:
     """Run the central service until it is stopped."""
     with _told():
-        settings = _settings(config)
+        settings = settings_of(config)
         configure_logging(settings.log_level)
         _stop_in_order()
         with CentralServer(settings) as server:
@@ -137,7 +138,7 @@ def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("ce
 def check_config(config: ConfigOption = None) -> None:
     """Read the settings and say what is wrong with them."""
     with _told():
-        settings = _settings(config)
+        settings = settings_of(config)
         typer.echo(settings.model_dump_json(indent=2))
 
 
@@ -150,15 +151,15 @@ def enrol_token(
 ) -> None:
     """Print a one-time enrolment token for an edge."""
     with _told():
-        hours = _settings(config).ingest.token_hours
-        with _database(config) as database:
+        hours = settings_of(config).ingest.token_hours
+        with open_database(config) as database:
             typer.echo(make_token(database, counter, actor="command", hours=hours, unit=unit, area=area))
 
 
 @central.command("revoke-edge")
 def revoke_edge(edge: UUID, config: ConfigOption = None) -> None:
     """Refuse everything an edge sends from now on."""
-    with _told(), _database(config) as database:
+    with _told(), open_database(config) as database:
         revoke(database, edge, actor="command")
         typer.echo(f"revoked {edge}")
 
@@ -166,7 +167,7 @@ def revoke_edge(edge: UUID, config: ConfigOption = None) -> None:
 @admin.command("reset-password")
 def reset_password(name: Annotated[str, typer.Argument()] = "admin", config: ConfigOption = None) -> None:
     """Give an account a new one-time password and end its sessions."""
-    with _told(), _database(config) as database:
+    with _told(), open_database(config) as database:
         typer.echo(Accounts(database).reset_password(name, actor="command"))
 
 

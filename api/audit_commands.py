@@ -1,0 +1,133 @@
+"""The commands of an audit: `hailong audit export` at the centre, `hailong audit verify` anywhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from tqdm import tqdm
+
+from api.audit import Trust, verify
+from api.errors import ApiError
+from consent.errors import ConsentError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+audit = typer.Typer(
+    name="audit",
+    help="Export the log and verify an export with every figure.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+_FAILED = 1
+
+
+@audit.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the export.")],
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option("-c", "--config", help="Settings of the central service, as for 'hailong central run'."),
+    ] = None,
+    actor: Annotated[str, typer.Option(help="Who exports; the log will tell.")] = "operator",
+) -> None:
+    """Write both kinds of logs, the signals and the published figures into a folder."""
+    from api.audit_export import Scope, export  # noqa: PLC0415 - a verifying auditor has no database
+    from api.central_log import CentralLog  # noqa: PLC0415 - as above
+    from api.commands import open_database, settings_of  # noqa: PLC0415 - as above
+    from api.trends import local_today  # noqa: PLC0415 - as above
+
+    try:
+        settings = settings_of(config)
+        with open_database(config) as database, _Bars() as bars:
+            done = export(
+                CentralLog(database, settings.log_dir),
+                folder,
+                Scope(settings.pages.minimum_n, local_today()),
+                made_at=datetime.now(UTC),
+                software=metadata.version("hailong"),
+                actor=actor,
+                witnesses=[witness.vkey for witness in settings.log.witnesses],
+                quorum=settings.log.quorum,
+                progress=bars.tell,
+            )
+    except (ApiError, ConsentError) as error:
+        _fail(str(error))
+    typer.echo(
+        f"{folder}: {done.log_entries} entries of the centre's log, {done.edges} logs of edges, "
+        f"{done.signals} signals, figures of {done.months} months of counters. "
+        f"Check it with: hailong audit verify {folder}"
+    )
+
+
+@audit.command("verify")
+def verify_command(
+    folder: Annotated[Path, typer.Argument(help="What 'hailong audit export' wrote.")],
+    *,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Public key of the centre's log that you have from elsewhere; may be repeated."),
+    ] = None,
+    witness: Annotated[
+        list[str] | None, typer.Option(help="Public key of a witness; may be repeated.")
+    ] = None,
+    quorum: Annotated[int, typer.Option(min=1, help="How many witnesses must have cosigned.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check an export without the centre: logs, witnesses, signals, sums, figures to the last digit."""
+    trust = Trust(tuple(key or ()), tuple(witness or ()), quorum)
+    try:
+        with _Bars() as bars:
+            report = verify(folder, trust, progress=bars.tell)
+    except (ApiError, ConsentError) as error:
+        _fail(str(error))
+    if as_json:
+        findings = [{"check": item.check, "ok": item.ok, "detail": item.detail} for item in report.findings]
+        typer.echo(json.dumps({"ok": report.ok, "findings": findings}, ensure_ascii=False, indent=1))
+    else:
+        for item in report.findings:
+            typer.echo(f"{'ok    ' if item.ok else 'FAILED'}  {item.check}: {item.detail}")
+    if not report.ok:
+        raise typer.Exit(_FAILED)
+
+
+class _Bars:
+    """One progress bar for the part under way, on standard error."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[NoReturn] | None = None
+        self._name = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def tell(self, name: str, done: int, total: int) -> None:
+        """Show how far a part is."""
+        if self._bar is None or name != self._name:
+            self._close()
+            slow = 0.2 if sys.stderr.isatty() else 10
+            self._bar, self._name = tqdm(desc=name, total=total, file=sys.stderr, mininterval=slow), name
+        self._bar.update(done - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"hailong audit: {message}", err=True)
+    raise typer.Exit(_FAILED)
