@@ -35,6 +35,7 @@ class Kind(StrEnum):
 
     GENESIS = "genesis"
     EDGE_CHECKPOINT = "edge-checkpoint"
+    EDGE_FORKED = "edge-forked"
     ACCESS = "access"
     RELEASE = "release"
     ERASURE_STARTED = "erasure-started"
