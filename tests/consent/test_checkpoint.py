@@ -402,7 +402,7 @@ def test_no_single_byte_of_a_witnessed_checkpoint_can_be_another(step: int) -> N
 
 
 @_needs_ml_dsa
-@pytest.mark.parametrize("step", [255, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [255, pytest.param(1, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 def test_no_single_byte_of_a_post_quantum_checkpoint_can_be_another(step: int) -> None:
     signers = (_log(), _post_quantum())
     policy = WitnessPolicy(tuple(verifier(signer.vkey()) for signer in signers), quorum=0)
