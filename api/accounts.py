@@ -121,14 +121,22 @@ class Accounts:
         database: Where they are kept.
         session_hours: Life of a login.
         idle_minutes: A login ends when nothing was asked for this long.
+        passwords: How passwords are hashed; None takes argon2's own advice.
     """
 
-    def __init__(self, database: Database, *, session_hours: float = 8.0, idle_minutes: float = 30.0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        session_hours: float = 8.0,
+        idle_minutes: float = 30.0,
+        passwords: Passwords | None = None,
+    ) -> None:
         """Keep the database; the key of the cookies is read on first use."""
         self._database = database
         self._session_s = session_hours * 3600
         self._idle_s = idle_minutes * 60
-        self._passwords = Passwords()
+        self._passwords = passwords or Passwords()
         self._signer: Signer | None = None
 
     def create_first_administrator(self) -> str | None:

@@ -38,11 +38,15 @@ _R = TypeVar("_R")
 
 
 class Passwords:
-    """Hashes and checks passwords; never call it while holding a connection: a hash takes long."""
+    """Hashes and checks passwords; never call it while holding a connection: a hash takes long.
 
-    def __init__(self) -> None:
+    Args:
+        hasher: How; None takes argon2's own advice.
+    """
+
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
         """Make the hash that unknown names are checked against."""
-        self._hasher = PasswordHasher()
+        self._hasher = hasher or PasswordHasher()
         self._absent = self._hasher.hash(secrets.token_urlsafe(16))
 
     def hash(self, password: str) -> str:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.accounts import AccountError, Accounts
-from api.authorization import Role
+from api.authorization import HUMAN_ROLES, Action, Role, counter, policies
 from api.database import Database
 from api.enrolment import enrol, list_edges, make_token
 from api.errors import EnrolmentError, Refused
-from api.trends import visible_counters
+from api.passwords import Passwords
+from api.trends import counter_state, visible_counters
 from tests.api.senders import public_text
 
 LONG = "a sentence of my own"
+QUICK = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 @pytest.fixture
 def accounts(database: Database) -> Accounts:
-    return Accounts(database)
+    return Accounts(database, passwords=QUICK)
 
 
 def test_exactly_one_administrator_is_made_by_many_starters(database: Database) -> None:
@@ -63,17 +66,68 @@ def test_a_session_lives_until_logout_and_its_cookie_cannot_be_forged(accounts: 
     assert accounts.login_of(cookie) is None
 
 
-def test_five_failures_lock_the_account_and_time_opens_it(accounts: Accounts, database: Database) -> None:
-    password = accounts.create_first_administrator() or ""
-    for _ in range(5):
-        assert accounts.log_in("admin", "wrong") is None
-    assert accounts.log_in("admin", password) is None
-    with database.transaction() as connection:
-        row = connection.execute("SELECT locked_until FROM users").fetchone()
-        assert row is not None
-        assert timedelta(seconds=5) < row[0] - datetime.now(UTC) <= timedelta(seconds=30)
-        connection.execute("UPDATE users SET locked_until = now() - interval '1 second'")
-    assert accounts.log_in("admin", password) is not None
+def test_an_idle_session_ends_and_a_used_one_goes_on(database: Database) -> None:
+    accounts = Accounts(database, idle_minutes=30, passwords=QUICK)
+    cookie = accounts.log_in("admin", accounts.create_first_administrator() or "")
+
+    def idle(minutes: int) -> None:
+        with database.transaction() as connection:
+            connection.execute(
+                "UPDATE sessions SET last_seen_at = last_seen_at - make_interval(mins => %s)", (minutes,)
+            )
+
+    for _ in range(3):
+        idle(20)
+        assert accounts.login_of(cookie) is not None
+    idle(31)
+    assert accounts.login_of(cookie) is None
+
+
+def test_a_closed_account_stays_closed(accounts: Accounts) -> None:
+    password = accounts.create("lan", Role.OBSERVER, actor="t")
+    cookie = accounts.log_in("lan", password)
+    accounts.disable("lan", actor="t")
+    assert accounts.login_of(cookie) is None
+    with pytest.raises(AccountError, match="stays closed"):
+        accounts.reset_password("lan", actor="t")
+    assert accounts.log_in("lan", password) is None
+    assert [account.disabled for account in accounts.list_accounts()] == [True]
+
+
+@pytest.mark.parametrize("role", [Role.EDGE_DEVICE, Role.OFFICER_TABLET, Role.CITIZEN])
+def test_a_machine_has_no_account(accounts: Accounts, role: Role) -> None:
+    with pytest.raises(AccountError, match="machine"):
+        accounts.create("box", role, actor="t")
+
+
+@pytest.mark.parametrize("role", HUMAN_ROLES)
+def test_the_register_has_the_counters_that_the_policies_open(
+    accounts: Accounts, database: Database, role: Role
+) -> None:
+    """The list is filtered in the database, a single counter by the policies: both say the same."""
+    for code, area in (("a1", "a"), ("b1", "b"), ("b2", "b"), ("n1", "")):
+        make_token(database, [code], actor="t", area=area)
+    for number, (areas, counters) in enumerate(
+        [([], []), (["a"], []), (["a", ""], ["b2"]), ([], ["n1", "x"])]
+    ):
+        accounts.create(f"p{number}", role, actor="t", areas=areas, counters=counters)
+    for account in accounts.list_accounts():
+        listed = {item.code for item in visible_counters(database, account)}
+        states = [counter_state(database, code) for code in ("a1", "b1", "b2", "n1")]
+        opened = {
+            state.code
+            for state in states
+            if state is not None
+            and policies()
+            .decide(
+                replace(account, must_change=False).principal,
+                Action.VIEW_FIGURES,
+                counter(state.code, state.area),
+            )
+            .permitted
+        }
+        assert listed == opened
+    assert counter_state(database, "absent") is None
 
 
 @pytest.mark.parametrize(
@@ -130,6 +184,11 @@ def test_acts_are_recorded(accounts: Accounts, database: Database) -> None:
         ("admin", "enrolment-token", "a1"),
         ("command", "password-reset", "admin"),
     ]
+    with database.transaction() as connection:
+        leaves = connection.execute(
+            "SELECT convert_from(body, 'UTF8')::jsonb FROM central_log WHERE kind = 'account' ORDER BY idx"
+        ).fetchall()
+    assert [(leaf["actor"], leaf["act"], leaf["object"]) for (leaf,) in leaves] == acts
 
 
 @pytest.mark.parametrize("code", ["", "Quầy", "A", "a b", "-a", "a" * 65])
