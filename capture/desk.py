@@ -14,6 +14,7 @@ from capture.unwritten import Step, UnwrittenSteps
 from consent.errors import ConsentError, LedgerError, TransitionRefused
 from consent.notice import DEFAULT_LANGUAGE, NoticeShelf
 from consent.purpose import Purpose
+from consent.receipt import code_digest, new_code
 from consent.record import VALIDITY_LIMIT_S, Channel, IndicatedBy, draft
 from consent.state import State
 from consent.terms import load_terms
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from consent.gate import Gate, Grant
     from consent.ledger import ConsentStore
     from consent.notice import Notice
+    from consent.receipt import Receipt
     from consent.terms import Terms
 
 _log = structlog.get_logger(__name__)
@@ -126,6 +128,7 @@ class Desk:
         self._record_id: UUID | None = None
         self._grant: Grant | None = None
         self._state: State | None = None
+        self._code: str | None = None
         self._shown: dict[str, tuple[Notice, int]] = {}
         self._deadline_ns = 0
         self._thanks_until_ns = 0
@@ -152,7 +155,9 @@ class Desk:
         with self._lock:
             self._end_service()
             self._open, self._record_id, self._grant, self._state = True, None, None, None
+            self._code = None
             self._shown, self._thanks_until_ns = {}, 0
+            code = new_code()
             notice = self.notices.current(language)
             record = draft(
                 counter=self.counter,
@@ -163,9 +168,11 @@ class Desk:
                 offered_at=datetime.now(UTC),
                 session_id=session_id,
                 device_key_id=self._device_key_id,
+                withdrawal_digest=code_digest(code),
                 validity_s=self._validity_s,
             )
             self._store.offer(record)
+            self._code = code
             self._record_id, self._state = record.record_id, State.OFFERED
             self._deadline_ns = self._monotonic_ns() + int(self.decision_timeout_s * 1e9)
             return record.record_id
@@ -236,6 +243,19 @@ class Desk:
                 self._launch(record_id)
             return state
 
+    def receipt(self, record_id: UUID) -> Receipt:
+        """Return the receipt of the citizen at this desk: the only place that knows its code.
+
+        Raises:
+            TransitionRefused: This consent is not the one at this desk any more.
+            ReceiptRefused: It was not answered.
+            LedgerUnavailable: Nothing signs the log.
+        """
+        with self._lock:
+            if record_id != self._record_id or self._code is None:
+                raise TransitionRefused("the receipt of this consent is not at this desk any more")
+            return self._store.receipt(record_id, self._code)
+
     def withdraw(self, record_id: UUID, method: str = "kiosk-touch") -> None:
         """Take the consent back. Capture stops before anything is written.
 
@@ -268,6 +288,8 @@ class Desk:
         """
         with self._lock:
             self._steps.retry()
+            if not self._open and self._monotonic_ns() >= self._thanks_until_ns:
+                self._code = None  # the citizen has left; whoever comes next must not find it
             if self._state is State.OFFERED and self._monotonic_ns() >= self._deadline_ns:
                 self._defer("timeout")
             if self._grant is not None and self._grant.ended() and self._state is State.GIVEN:

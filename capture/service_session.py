@@ -8,6 +8,10 @@ signal and a withdrawal always wins:
 3. the consent record becomes `completed`; if the citizen withdrew first, this step is
    refused and the held signal is discarded;
 4. the signal is *released* to the uplink.
+
+The session has its slot in the consent log: it is opened before a device is, and closed in
+one step with 3, together with the commitment to the signal. A slot without an end is a
+session that was lost.
 """
 
 from __future__ import annotations
@@ -22,7 +26,9 @@ import structlog
 
 from capture.errors import CaptureError
 from capture.outbox import NotHeld, OutboxFull
+from capture.session_meter import SessionMeter
 from capture.source import SourceState
+from consent.entry import Outcome
 from consent.errors import (
     ConsentError,
     KeyDestroyed,
@@ -49,6 +55,14 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 _RETRY_S: Final = 2.0
 _SIGNAL: Final = "signal"
+_OUTCOMES: Final = {
+    State.WITHDRAWN: Outcome.WITHDRAWN,
+    State.REVOKED: Outcome.STOPPED,
+    State.INVALIDATED: Outcome.STOPPED,
+    State.COMPLETED: Outcome.NOTHING,
+    State.EXPIRED: Outcome.NOTHING,
+}
+"""What came of a session that ended without a signal, by the state of its consent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +129,8 @@ class ServiceSession:
         self._software = software
         self._on_unit = on_unit
         self._on_end = on_end
-        self._units = 0
+        self._meter = SessionMeter(store, grant.record_id, self._source.health)
+        self._slot_open = self._failed = False
         self._started = datetime.now(UTC)
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
@@ -135,7 +150,7 @@ class ServiceSession:
     def trouble(self) -> str | None:
         """Why nothing comes from the device just now, in words; None while it gives units."""
         health = self._source.health()
-        silent = health.state in {SourceState.WAITING, SourceState.FAILED} or not self._units
+        silent = health.state in {SourceState.WAITING, SourceState.FAILED} or not self._meter.units
         return health.last_error or None if silent else None
 
     @property
@@ -161,8 +176,10 @@ class ServiceSession:
         error: str | None = None
         signal: Signal | None = None
         try:
-            error = self._read()
-            signal = self._conclude()
+            error = self._open_slot()
+            if self._slot_open:
+                error = self._read()
+                signal = self._conclude()
         except Exception as failure:  # noqa: BLE001 - the thread ends here: capture is off, health shows why
             error = f"{type(failure).__name__}: {failure}"
             _log.exception("session failed", counter=self._counter, record=str(self.record_id))
@@ -171,13 +188,14 @@ class ServiceSession:
             self._analysis.purge()
         try:
             state, error = self._final_state(error)
+            self._close_slot(state)
             result = SessionResult(
                 record_id=self.record_id,
                 session_id=self._grant.session_id,
                 counter=self._counter,
                 state=state,
                 signal=signal,
-                units=self._units,
+                units=self._meter.units,
                 error=error,
             )
             if self._on_end is not None:
@@ -185,6 +203,32 @@ class ServiceSession:
         finally:
             self._ended.set()
         return result
+
+    def _open_slot(self) -> str | None:
+        """Log the start before anything is opened; returns why that could not be."""
+        try:
+            self._store.session_started(self.record_id)
+        except ConsentError as refused:
+            if self._grant.ended():
+                return None  # the citizen was faster
+            self._revoke("slot-not-logged")
+            return f"no session without its slot in the consent log: {refused}"
+        self._slot_open = True
+        return None
+
+    def _close_slot(self, state: State) -> None:
+        """Log the end of a session that did not end with its signal; best effort, or it shows as lost."""
+        if not self._slot_open:
+            return
+        outcome = _OUTCOMES.get(state, Outcome.FAILED)
+        if state is State.REVOKED and self._failed:
+            outcome = Outcome.FAILED
+        try:
+            self._meter.log_gap(worth_ms=1)
+            self._store.session_ended(self.record_id, self._meter.summary(outcome))
+        except ConsentError as error:
+            _log.error("session end not logged", record=str(self.record_id), error=str(error))
+        self._slot_open = False
 
     def _final_state(self, error: str | None) -> tuple[State, str | None]:
         """Return the state of the consent at the end, and what broke off the session."""
@@ -204,9 +248,9 @@ class ServiceSession:
                 for unit in units:
                     try:
                         self._analysis.take(unit)
+                        self._meter.take(unit)
                     except NotPermitted:
                         break  # the grant ended between the gate and here
-                    self._units += 1
                     if self._on_unit is not None:
                         self._on_unit(unit)
         except NotPermitted:
@@ -214,7 +258,7 @@ class ServiceSession:
         except CaptureError as broken:
             _log.warning("capture broke off", counter=self._counter, error=str(broken))
             return str(broken)
-        return None if self._units else self.trouble  # a device that was waited for in vain
+        return None if self._meter.units else self.trouble  # a device that was waited for in vain
 
     def _conclude(self) -> Signal | None:
         if not self._may_conclude():
@@ -236,11 +280,15 @@ class ServiceSession:
         if not self._may_conclude():  # a withdrawal while the last words were read
             return None
         if signal.quality.face_s == 0 and signal.quality.utterances == 0:
-            self._complete()  # an empty seat: there is nothing to send
+            self._complete(Outcome.NOTHING)  # an empty seat: there is nothing to send
             return None
-        self._hold(signal)
+        outcome = Outcome.SIGNAL if signal.overall.abstained is None else Outcome.ABSTAINED
+        commitment = self._hold(signal)
         # A withdrawal that came first may still be waiting to be written behind our own step.
-        if not self._complete() or self._grant.ended_by not in {State.COMPLETED, State.EXPIRED}:
+        if not self._complete(outcome, commitment) or self._grant.ended_by not in {
+            State.COMPLETED,
+            State.EXPIRED,
+        }:
             self._outbox.discard(self.record_id)
             return None
         return signal if self._release() else None
@@ -277,22 +325,27 @@ class ServiceSession:
                 if not self._may_conclude():
                     return None
 
-    def _complete(self) -> bool:
-        """Close the consent record; False when the citizen withdrew first."""
-        if self._grant.ended_by is State.EXPIRED:
-            return True
+    def _complete(self, outcome: Outcome, commitment: str | None = None) -> bool:
+        """Close the consent record and its slot in one step; False when the citizen withdrew first."""
+        self._meter.log_gap(worth_ms=1)
+        summary = self._meter.summary(outcome, commitment)
         while True:
             try:
-                self._store.apply(self.record_id, State.COMPLETED, IndicatedBy.SYSTEM, "end-of-service")
+                if self._grant.ended_by is State.EXPIRED:  # the consent is closed: only the slot is left
+                    self._store.session_ended(self.record_id, summary)
+                else:
+                    self._store.complete(self.record_id, summary)
             except TransitionRefused:
                 return self._store.state(self.record_id) in {State.COMPLETED, State.EXPIRED}
             except LedgerUnavailable as error:  # capture is off; the signal waits, held, for the log
                 _log.error("consent log unavailable", counter=self._counter, error=str(error))
                 time.sleep(_RETRY_S)
             else:
+                self._slot_open = False
                 return True
 
     def _revoke(self, method: str) -> None:
+        self._failed = True
         self._outbox.discard(self.record_id)
         try:
             self._store.apply(self.record_id, State.REVOKED, IndicatedBy.CONTROLLER, method)
@@ -305,7 +358,8 @@ def settle(store: ConsentStore, outbox: Outbox, stopped: Collection[UUID] = ()) 
 
     Called at the start, before `ConsentStore.recover` ends what is still open. A consent that
     is still `given` may hide a withdrawal that could not be written before the crash: its
-    signal is discarded, as if the crash had come a moment earlier.
+    signal is discarded, as if the crash had come a moment earlier. So is the signal of a session
+    whose slot was never closed: the log has no commitment to it and shows the session as lost.
 
     Args:
         store: The consent log.
@@ -317,12 +371,18 @@ def settle(store: ConsentStore, outbox: Outbox, stopped: Collection[UUID] = ()) 
     """
     released = 0
     for record_id in outbox.held():
-        if record_id not in stopped and store.state(record_id) in {State.COMPLETED, State.EXPIRED}:
+        done = store.state(record_id) in {State.COMPLETED, State.EXPIRED}
+        if done and record_id not in stopped and not _lost(store, record_id):
             outbox.release(record_id)
             released += 1
         else:
             outbox.discard(record_id)
     return released
+
+
+def _lost(store: ConsentStore, record_id: UUID) -> bool:
+    slot = store.slot(record_id)
+    return slot.started is not None and slot.ended is None
 
 
 class _Stoppable:
