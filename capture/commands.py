@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from capture.config import EdgeConfig, load_config, parse_config
 from capture.errors import CaptureError
+from capture.faults import exception_without_words, leave_no_core_file
 from consent.errors import ConsentError
 from consent.purpose import Purpose
 
@@ -128,6 +129,7 @@ def run(config: ConfigOption = Path("edge.toml")) -> None:
 
     settings = _checked(config)
     log_as_json()
+    leave_no_core_file()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -210,7 +212,7 @@ def log_as_json() -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            exception_without_words,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -224,8 +226,8 @@ def quiet_logs() -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            # The default prints the values of local variables, and those could be words or pixels.
-            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+            exception_without_words,
+            structlog.dev.ConsoleRenderer(colors=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
