@@ -1,4 +1,4 @@
-"""`hailong bench`: what a session costs over the bare models, and what the centre takes.
+"""`hailong bench`: what a session costs over the bare models, what the log costs, what the centre takes.
 
 CPU seconds are compared, not wall time, and only ratios of one run are quoted: the
 machines this runs on are shared. Each run writes a dated record.
@@ -26,6 +26,7 @@ from capture.consent_script import ConsentScript
 from capture.recording import RecordingSource
 from capture.replay import replay, replay_counter
 from capture.worker import SOFTWARE
+from consent.bench_log import measure_log
 from consent.purpose import Purpose
 from inference.perception import Perception
 from models.registry import Registry
@@ -103,11 +104,15 @@ def run_bench(
     folder: Annotated[Path, typer.Option(help="Where the dated record is written.")] = ROOT / "benchmarks",
     *,
     ingest: Annotated[bool, typer.Option(help="Also measure what the centre takes.")] = True,
+    log: Annotated[bool, typer.Option(help="Also measure the log: appends, proofs, whole checks.")] = True,
 ) -> None:
-    """Measure one recording through the whole edge, and the centre's ingest."""
+    """Measure one recording through the whole edge, the log, and the centre's ingest."""
     quiet_logs()
     typer.echo(f"edge: {media.name} …", err=True)
     record: dict[str, Any] = {"machine": machine(), "edge": measure_edge(media)}
+    if log:
+        typer.echo("log: append, prove, verify; a million entries checked …", err=True)
+        record["log"] = measure_log().document()
     if ingest:
         typer.echo("centre: ingest into a fresh database …", err=True)
         record["ingest"] = measure_ingest()
