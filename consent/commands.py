@@ -11,6 +11,8 @@ import typer
 
 from consent.errors import ConsentError
 from consent.event import Event, LoggedEvent
+from consent.forms import Form, exported
+from consent.jsonld import can_check
 from consent.life import fold
 from consent.record import ConsentRecord
 from consent.state import State
@@ -113,6 +115,27 @@ def verify(
         )
     if not report.ok:
         raise typer.Exit(1)
+
+
+@consent.command()
+def export(
+    record: Annotated[UUID, typer.Argument(help="Id of the consent record.")],
+    out: Annotated[Path, typer.Option(help="File to write; an existing one is not replaced.")],
+    form: Annotated[Form, typer.Option("--format", help="Linked data, plain JSON, or paper.")] = Form.JSONLD,
+    language: Annotated[str, typer.Option(help="Language of the paper: vi or en.")] = "vi",
+    data: _Data = Path("hailong-edge"),
+) -> None:
+    """Write one consent as one document: record, events, proofs, erasure."""
+    try:
+        made = exported(_path(data), record, form, language)
+        with out.open("xb") as stream:
+            stream.write(made)
+    except FileExistsError:
+        _fail(f"{out} exists and is not replaced: name another file with --out")
+    except (ConsentError, OSError) as error:
+        _fail(str(error))
+    if form is Form.JSONLD and not can_check():
+        typer.echo("Not checked by the shapes: install hailong[audit] for that.", err=True)
 
 
 def _entries(number: int) -> str:
