@@ -24,10 +24,16 @@ from api.erasure_file import ErasureFile
 from api.erasure_journal import CentralJournal
 from api.erasure_stores import ROW_STORES, holds
 from api.errors import ApiError
+from api.log_keys import KeyFolder
 from api.physical import RewriteRule, maintenance
+from api.settings import Settings
+from consent.checkpoint import Ed25519Signer
 from consent.erasure import Begun, Eraser, ReceiptSigner
 from consent.errors import ErasureError
 
+KEY_NAME: Final = "hailong/centre/erasure"
+"""Name of the key that signs receipts of destroyed keys."""
+FILE_NAME: Final = "erasures.jsonl"
 _WORKER_LOCK: Final = 0x65_72_77_6B
 _AT_ONCE: Final = 200
 _POLL_S: Final = 1.0
@@ -148,6 +154,20 @@ class CentralEraser:
         _log.info("erased", record_id=str(record_id), cause=cause)
         self._step("certified")
         return True
+
+
+def central_eraser(settings: Settings, database: Database) -> CentralEraser:
+    """Return the eraser of the service: its key and its list lie in the folder of the log.
+
+    Raises:
+        KeysUnusable: The erasure key cannot be read or made.
+    """
+    folder = settings.log_dir
+    signer = Ed25519Signer(KEY_NAME, KeyFolder(folder / "keys").erasure_key())
+    rule = RewriteRule(
+        settings.erasure.rewrite_now_mb, settings.erasure.night_from_hour, settings.erasure.night_to_hour
+    )
+    return CentralEraser(database, ErasureFile(folder / FILE_NAME), signer, rule=rule)
 
 
 def _open_erasures(connection: Connection) -> list[tuple[UUID, str]]:

@@ -18,7 +18,9 @@ from structlog.tracebacks import ExceptionDictTransformer
 from api.accounts import FIRST_ADMINISTRATOR, Accounts
 from api.app import build_app
 from api.database import Database
+from api.eraser import ErasureWorker, central_eraser
 from api.errors import DatabaseUnavailable, PortTaken
+from api.physical import maintenance, remove_orphans
 from api.postgres import EmbeddedPostgres
 from api.settings import DatabaseSettings, Settings
 
@@ -57,6 +59,8 @@ def running_database(settings: DatabaseSettings) -> Iterator[str]:
             dsn = settings.dsn.get_secret_value()
         else:
             dsn = stack.enter_context(EmbeddedPostgres(settings.data_dir, run_as=settings.run_as)).dsn()
+            with maintenance(dsn) as connection:  # nobody else is connected yet
+                remove_orphans(connection, settings.data_dir)
         try:
             Database(dsn).migrate()
         except psycopg.OperationalError as error:
@@ -118,6 +122,8 @@ class CentralServer:
             self.dsn = stack.enter_context(running_database(settings.database))
             with Database(self.dsn, pool_size=2) as database:
                 self.first_password = Accounts(database).create_first_administrator()
+                # Before anything is served: what was erased stays so, also after a restore from a backup.
+                central_eraser(settings, database).catch_up()
             self._stack = stack.pop_all()
         host, port = self._listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
@@ -154,7 +160,13 @@ class CentralServer:
         )
         self._server = uvicorn.Server(config)
         assert self._listener is not None  # noqa: S101 - serve() is called inside `with`
-        self._server.run(sockets=[self._listener])
+        with Database(self.dsn, pool_size=2, wait_s=settings.database.wait_s) as own:
+            worker = ErasureWorker(central_eraser(settings, own))
+            worker.start()
+            try:
+                self._server.run(sockets=[self._listener])
+            finally:
+                worker.stop()
 
     def stop(self) -> None:
         """Ask a running `serve` to end; safe from other threads."""

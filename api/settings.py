@@ -136,6 +136,18 @@ class LogSettings(_Section):
         return self
 
 
+class ErasureSettings(_Section):
+    """When what an erasure leaves behind in data files is rewritten; the table is locked meanwhile."""
+
+    rewrite_now_mb: int = Field(
+        default=256, ge=1, description="Largest table that is rewritten at once; larger ones in the night."
+    )
+    night_from_hour: int = Field(default=1, ge=0, le=23, description="First hour of the night, local time.")
+    night_to_hour: int = Field(
+        default=5, ge=0, le=23, description="First hour after it; the same hour allows all day."
+    )
+
+
 class PagesSettings(_Section):
     """What the pages show."""
 
@@ -182,6 +194,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     ingest: IngestSettings = IngestSettings()
     log: LogSettings = LogSettings()
+    erasure: ErasureSettings = ErasureSettings()
     pages: PagesSettings = PagesSettings()
     demo: DemoSettings = DemoSettings()
     log_level: Literal["debug", "info", "warning", "error"] = Field(

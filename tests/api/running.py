@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +32,11 @@ class Central:
 @contextlib.contextmanager
 def running(dsn: str, **sections: Any) -> Iterator[Central]:
     """Run the whole service on a database; sections override the settings."""
+    with tempfile.TemporaryDirectory(prefix="hl-log-") as folder:
+        yield from _running(dsn, {"log": {"data_dir": folder}} | sections)
+
+
+def _running(dsn: str, sections: dict[str, Any]) -> Iterator[Central]:
     settings = Settings.model_validate(
         {"server": {"port": 0, "body_timeout_s": 2.0}, "database": {"dsn": dsn, "wait_s": 1.0}} | sections
     )
