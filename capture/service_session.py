@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from capture.errors import CaptureError
+from capture.faults import named
 from capture.outbox import NotHeld, OutboxFull
 from capture.session_meter import SessionMeter
 from capture.source import SourceState
@@ -181,7 +182,7 @@ class ServiceSession:
                 error = self._read()
                 signal = self._conclude()
         except Exception as failure:  # noqa: BLE001 - the thread ends here: capture is off, health shows why
-            error = f"{type(failure).__name__}: {failure}"
+            error = named(failure)
             _log.exception("session failed", counter=self._counter, record=str(self.record_id))
             self._revoke("software-error")
         finally:
