@@ -52,7 +52,8 @@ class CentralJournal:
             if new is not None:
                 connection.execute(
                     "INSERT INTO erasure_stores (record_id, name, position) SELECT %s, name, position "
-                    "FROM unnest(%s::text[]) WITH ORDINALITY AS store(name, position)",
+                    "FROM unnest(%s::text[]) WITH ORDINALITY AS store(name, position) "
+                    "ON CONFLICT (record_id, name) DO UPDATE SET position = excluded.position",
                     (begun.record_id, list(begun.stores)),
                 )
                 body = {"cause": begun.cause, "stores": list(begun.stores)}

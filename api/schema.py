@@ -51,6 +51,7 @@ SIGNAL_COLUMNS: Final[dict[str, str]] = {
 """Column of the signals table -> type, in the order of the insert."""
 
 PERSONAL_COLUMNS: Final = (
+    *("signal_id", "session_id", "consent_record_id"),
     *("score_ppm", "low_ppm", "high_ppm", "variance_ppm2", "change_ppm"),
     *(f"{name}_ppm" for name in FACTORS),
     *("face_ms", "speech_ms", "gap_ms", "gaps", "dropped_ms", "payload", "salt"),

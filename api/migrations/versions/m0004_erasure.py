@@ -71,11 +71,13 @@ CREATE INDEX receipts_by_time ON receipts USING brin (received_at);
 """
 _PERSONAL = {
     "signals": (
+        *("signal_id", "session_id", "consent_record_id"),
         *("score_ppm", "low_ppm", "high_ppm", "variance_ppm2", "change_ppm"),
         *("access_ppm", "procedure_ppm", "officer_ppm", "result_ppm", "feedback_ppm", "time_cost_ppm"),
         *("face_ms", "speech_ms", "gap_ms", "gaps", "dropped_ms", "payload", "salt"),
     ),
     "quarantine": ("payload",),
+    "receipts": ("digest",),
 }
 """Columns whose values the planner's statistics must not hold: they would outlive an erasure there."""
 

@@ -30,6 +30,7 @@ CREATE TABLE ballots (
 CREATE INDEX ballots_by_counter ON ballots (counter, cast_at);
 CREATE INDEX ballots_by_session ON ballots (session_id) WHERE session_id IS NOT NULL;
 CREATE INDEX ballots_by_time ON ballots (cast_at);
+ALTER TABLE ballots ALTER COLUMN session_id SET STATISTICS 0;
 """
 
 
