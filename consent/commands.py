@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 from uuid import UUID
@@ -14,7 +15,9 @@ from consent.event import Event, LoggedEvent
 from consent.forms import Form, exported
 from consent.jsonld import can_check
 from consent.life import fold
+from consent.notice import NoticeShelf
 from consent.record import ConsentRecord
+from consent.speech import ASKED, readings
 from consent.state import State
 from consent.verification import read_log, verify_file
 
@@ -136,6 +139,24 @@ def export(
         _fail(str(error))
     if form is Form.JSONLD and not can_check():
         typer.echo("Not checked by the shapes: install hailong[audit] for that.", err=True)
+
+
+@consent.command()
+def notices(
+    *,
+    spoken: Annotated[
+        bool, typer.Option("--spoken", help="Print what is read out, for the synthesiser of the set-up.")
+    ] = False,
+) -> None:
+    """List the published notices: version, language, since when, and the hash of what is shown."""
+    shelf = NoticeShelf.load()
+    if spoken:
+        typer.echo(json.dumps([asdict(item) for item in readings(shelf)], ensure_ascii=False))
+        return
+    for notice in shelf.published():
+        reference = notice.reference(ASKED[0])
+        since = notice.in_force_from.isoformat()
+        typer.echo(f"{notice.notice_id} {notice.version} {notice.language}  {since}  {reference.sha256}")
 
 
 def _entries(number: int) -> str:

@@ -128,6 +128,21 @@ class NoticeShelf:
         found = {item.language for item in self._notices.values()}
         return tuple(sorted(found, key=lambda language: (language != DEFAULT_LANGUAGE, language)))
 
+    def published(self) -> tuple[Notice, ...]:
+        """Return every version in every language, oldest first, Vietnamese before the others."""
+        order = {language: place for place, language in enumerate(self.languages)}
+        return tuple(
+            sorted(
+                self._notices.values(),
+                key=lambda item: (
+                    item.notice_id,
+                    item.in_force_from,
+                    _order(item.version),
+                    order[item.language],
+                ),
+            )
+        )
+
     def get(self, notice_id: str, version: str, language: str) -> Notice:
         """Return one exact notice.
 

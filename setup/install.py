@@ -29,6 +29,7 @@ from setup.layout import (
     write_stamp,
 )
 from setup.progress import call, say, step
+from setup.speech import ensure_speech
 
 _WEIGHTS: Final = "@vladmandic/face-api"
 _AXE: Final = "axe-core"
@@ -82,6 +83,7 @@ def prepare(state: str) -> None:
         python_packages.ensure_venv(state)
         npm_packages.ensure([_WEIGHTS], python_packages.npm)
         ensure_models()
+        ensure_speech()
         if state == "dev":
             npm_packages.ensure([_AXE], python_packages.npm)
             ensure_chromium()

@@ -47,8 +47,8 @@ def step(title: str) -> Iterator[None]:
     say(f"     done in {time.monotonic() - started_s:.1f} s")
 
 
-def call(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> str:
-    """Run a program quietly and return its standard output.
+def call(command: Sequence[str], *, environment: Mapping[str, str] | None = None, given: str = "") -> str:
+    """Run a program quietly, with `given` as its input, and return its standard output.
 
     Raises:
         SetupError: the program is missing or failed; the message carries the end of what it said.
@@ -59,9 +59,9 @@ def call(command: Sequence[str], *, environment: Mapping[str, str] | None = None
             cwd=ROOT,
             env=environment,
             check=False,
-            text=True,
             errors="replace",
-            stdin=subprocess.DEVNULL,
+            input=given,
+            encoding="utf-8",
             capture_output=True,
         )
     except OSError as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from setup import archives, install, npm_packages, progress, python_packages
+from setup import archives, install, npm_packages, progress, python_packages, speech
 from setup.layout import REQUIREMENTS, ROOT, SetupError, fingerprint, is_current, write_stamp
 
 _LOCKS = ("build", "dev", "node", "recordings", "run", "uv", "weights")
@@ -212,7 +212,7 @@ def test_prepared_checkout_starts_no_installer(monkeypatch: pytest.MonkeyPatch) 
     def refuse(*command: object, **_: object) -> None:
         pytest.fail(f"a current checkout started {command}")
 
-    for module in (install, npm_packages, python_packages):
+    for module in (install, npm_packages, python_packages, speech):
         monkeypatch.setattr(module, "call", refuse)
     install.prepare("run")
     install.prepare("dev")
