@@ -129,7 +129,7 @@ def finish(eraser: CentralEraser, database: Database, record_id: UUID) -> int:
         assert found is not None
         assert found.fault
         time.sleep(0.2)
-    raise AssertionError(found)
+    raise AssertionError("the erasure was never certified")
 
 
 def checkpoint(dsn: str) -> None:
