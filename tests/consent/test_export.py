@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,13 +16,19 @@ from consent.notice import NoticeShelf
 from consent.purpose import Purpose
 from consent.record import IndicatedBy, new_id
 from consent.state import State
-from tests.consent.citizens import BOTH, citizen
+from tests.consent.citizens import BOTH, Clocks, citizen
 from tests.consent.lives import lived, open_store, signers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.consent.citizens import Clocks
+
+@pytest.fixture(scope="module")
+def withdrawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    clocks = Clocks()
+    with open_store(tmp_path_factory.mktemp("log") / "consent.sqlite", clocks) as store:
+        record_id = lived(store, clocks, State.WITHDRAWN, pseudonym="ab" * 32)
+        return record_document(store.evidence(record_id)).plain()
 
 
 @pytest.mark.parametrize("end", State)
@@ -39,6 +45,30 @@ def test_each_end_of_a_consent_has_its_whole_document(log_path: Path, clocks: Cl
     captured = end not in {State.OFFERED, State.REFUSED, State.DEFERRED}
     assert (plain["session"] is not None) is captured
     assert (plain["erasure"] is not None) is (end is State.WITHDRAWN)
+
+
+SPECIFIED = (
+    "record.schema_version record.record_id record.receipt_id record.subject_pseudonym record.session_id "
+    "record.counter record.device_key_id record.notice.notice_id record.notice.version record.notice.sha256 "
+    "record.notice.language record.notice.channel record.shown_at record.decided_at record.dwell_ms "
+    "record.decisions.0.purpose record.decisions.0.answer record.categories.0.code "
+    "record.categories.0.sensitive record.categories.0.sentence terms.legal_basis.0.law "
+    "terms.legal_basis.0.words.vi terms.processing.0 terms.human_oversight.vi record.parties.controller "
+    "record.parties.contact terms.authority.vi terms.recipients.0.vi terms.storage_place.vi "
+    "terms.retention.0.category terms.retention.0.days record.one_transaction record.validity_s "
+    "terms.withdrawal_methods.0 terms.rights.0 terms.rights_notice.vi events.0.kind events.0.at "
+    "events.0.indicated_by events.0.method evidence.checkpoint evidence.entries.0.index "
+    "evidence.entries.0.proof erasure.begun.cause erasure.certificate.destruction.signature"
+)
+"""Each item of the list of record fields in the specification, in its order."""
+
+
+@pytest.mark.parametrize("path", SPECIFIED.split())
+def test_each_field_of_the_specification_has_its_place(withdrawn: dict[str, Any], path: str) -> None:
+    place: Any = withdrawn
+    for step in path.split("."):
+        place = place[int(step)] if step.isdigit() else place[step]
+    assert place is not None or path == "record.device_key_id", "an edge that is not enrolled has no key yet"
 
 
 def test_a_withdrawn_consent_shows_what_was_erased(log_path: Path, clocks: Clocks) -> None:

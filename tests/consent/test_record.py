@@ -82,6 +82,75 @@ def test_no_field_could_hold_a_person_or_a_score(kind: type) -> None:
     assert [name for name in names if any(word in name for word in FORBIDDEN)] == []
 
 
+def _fields_of(value: Any, path: str = "") -> set[str]:
+    if isinstance(value, dict):
+        return {found for name, inner in value.items() for found in _fields_of(inner, f"{path}.{name}")}
+    if isinstance(value, list) and value:
+        return {found for item in value for found in _fields_of(item, f"{path}[]")}
+    return {path.removeprefix(".")}
+
+
+def test_the_logged_record_holds_these_fields_and_no_other() -> None:
+    """A new field is a decision about the citizen's data: it is made here, in the open.
+
+    No list of events, no evidence, no erasure: those are of the log and of the exported document.
+    """
+    record = citizen((Purpose.IMAGE, Purpose.VOICE, Purpose.QUOTES))
+    assert _fields_of(json.loads(record.canonical())) == {
+        "schema_version",
+        "record_id",
+        "receipt_id",
+        "session_id",
+        "subject_pseudonym",
+        "counter",
+        "device_key_id",
+        "notice.notice_id",
+        "notice.version",
+        "notice.sha256",
+        "notice.language",
+        "notice.channel",
+        "offered_at",
+        "shown_at",
+        "decided_at",
+        "dwell_ms",
+        "decisions[].purpose",
+        "decisions[].answer",
+        "categories[].code",
+        "categories[].sensitive",
+        "categories[].sentence",
+        "terms.terms_id",
+        "terms.version",
+        "terms.sha256",
+        "parties.controller",
+        "parties.processor",
+        "parties.contact",
+        "validity_s",
+        "one_transaction",
+        "withdrawal_digest",
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("events", []),
+        ("evidence", {}),
+        ("erasure", None),
+        ("face", "aGVsbG8="),
+        ("citizen_name", "Nguyễn Văn A"),
+        ("citizen_number", "012345678901"),
+    ],
+)
+def test_a_field_that_is_not_of_the_record_is_refused(field: str, value: object) -> None:
+    document = json.loads(citizen().canonical()) | {field: value}
+    with pytest.raises(ValidationError, match=field):
+        ConsentRecord.parse(json.dumps(document).encode())
+
+
+def test_a_record_stays_small() -> None:
+    assert len(citizen().canonical()) < 1400, "terms are named by their hash and not repeated"
+
+
 def test_ids_are_version_7_and_in_order() -> None:
     ids = [new_id() for _ in range(200)]
     assert {item.version for item in ids} == {7}
