@@ -12,17 +12,20 @@ import structlog
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse, Response
 
-from api import problems, wire
+from api import log_wire, problems, wire
 from api.accounts import Accounts
 from api.authorization import Action, policies
+from api.central_log import CentralLog
 from api.database import Database
 from api.errors import DatabaseUnavailable
 from api.guards import open_to_all
+from api.log_keeper import LogKeeper
 from api.metrics import Metrics
 from api.pages import access, administration, reasons, supervision
 from api.pages.rendering import Pages
 from api.settings import Settings
 from api.shield import Shield
+from api.witnesses import Witnesses
 
 VERSION: Final = "0.1.0"
 _PARTITION_CHECK_S: Final = 6 * 3600
@@ -45,17 +48,21 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
             wait_s=settings.database.wait_s,
         )
     store = database
+    metrics = Metrics()
+    log = CentralLog(store, settings.log_dir)
+    keeper = LogKeeper(log, Witnesses(log, settings.log), settings.log, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         store.open()
-        keeper = asyncio.create_task(_keep_partitions(store))
+        partitions = asyncio.create_task(_keep_partitions(store))
         try:
-            yield
+            async with keeper.running():
+                yield
         finally:
-            keeper.cancel()
+            partitions.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await keeper
+                await partitions
             store.close()
 
     app = FastAPI(
@@ -67,7 +74,8 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url=None,  # served below, as every route with its action
     )
-    metrics = Metrics()
+    app.state.log = keeper.log
+    app.state.witnesses = keeper.witnesses
     policies()  # policies that do not fit their schema stop the start, not the first request
     accounts = Accounts(
         store, session_hours=settings.pages.session_hours, idle_minutes=settings.pages.idle_minutes
@@ -75,13 +83,16 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     pages = Pages(settings, store, accounts, metrics)
     problems.install(app, metrics)
     access.install(app, pages)
-    app.include_router(wire.build_router(settings, store, metrics))
+    app.include_router(wire.build_router(settings, store, metrics, lambda: keeper.fault))
+    app.include_router(log_wire.build_router(settings, keeper, pages, metrics))
     app.include_router(administration.build_router(pages))
     app.include_router(supervision.build_router(pages))
     app.include_router(reasons.build_router(pages))
     _add_static(app)
     app.add_middleware(
-        Shield, batch_bytes=settings.ingest.max_body_bytes, body_timeout_s=settings.server.body_timeout_s
+        Shield,
+        large={"/v1/batches": settings.ingest.max_body_bytes, "/v1/log": settings.log.max_body_bytes},
+        body_timeout_s=settings.server.body_timeout_s,
     )
     _complete_schema(app)
     return app
@@ -125,7 +136,7 @@ def _complete_schema(app: FastAPI) -> None:
     def openapi() -> dict[str, object]:
         schema = plain()
         models = schema.setdefault("components", {}).setdefault("schemas", {})
-        for model in (wire.BatchDocument, wire.Problem):
+        for model in (wire.BatchDocument, wire.Problem, log_wire.LogPartDocument):
             document = model.model_json_schema(ref_template="#/components/schemas/{model}")
             models |= document.pop("$defs", {})
             models[model.__name__] = document

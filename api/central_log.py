@@ -302,11 +302,13 @@ def history_of(leaves: Iterator[StoredLeaf]) -> KeyHistory:
         LogDamaged: As `keys_of`.
     """
     history = KeyHistory(())
-    began = True
-    for index, (leaf, step) in enumerate((leaf, _key_step(leaf)) for leaf in leaves):
-        # The keys that begin the log follow its first entry at once; every later one is endorsed.
-        began = began and isinstance(step, KeyIntroduced) and leaf.index == index + 1 and step.from_size == 0
-        trusted = (step.vkey,) if began else ()
+    began: int | None = None
+    for leaf in leaves:
+        step = _key_step(leaf)
+        # The keys of the first start are introduced together, by nobody; every later one is endorsed.
+        first = isinstance(step, KeyIntroduced) and step.from_size == 0
+        began = leaf.index if first and began in {None, leaf.index - 1} else -1
+        trusted = (step.vkey,) if began >= 0 else ()
         try:
             history = follow(history, step, leaf.index, trusted=trusted)
         except CheckpointRefused as error:

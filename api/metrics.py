@@ -43,6 +43,33 @@ class Metrics:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
             registry=self._registry,
         )
+        self.edge_entries = Counter(
+            "hailong_edge_log_entries", "Entries of the edges' logs taken.", registry=self._registry
+        )
+        self.edge_logs_forked = Gauge(
+            "hailong_edge_logs_forked", "Edges whose log showed two histories.", registry=self._registry
+        )
+        self.log_size = Gauge(
+            "hailong_log_size", "Entries under the newest checkpoint.", registry=self._registry
+        )
+        self.log_checkpoint_age_s = Gauge(
+            "hailong_log_checkpoint_age_seconds",
+            "Time since the log was last found whole and signed; -1 before.",
+            registry=self._registry,
+        )
+        self.log_damaged = Gauge(
+            "hailong_log_damaged",
+            "1 while the log cannot be signed: damaged, or keys unusable.",
+            registry=self._registry,
+        )
+        self.log_witnessed = Gauge(
+            "hailong_log_witnessed", "1 while the newest checkpoint has its quorum.", registry=self._registry
+        )
+        self.log_witnessed_at = Gauge(
+            "hailong_log_witnessed_timestamp_seconds",
+            "When the quorum was last reached, by the witnesses' clocks.",
+            registry=self._registry,
+        )
         oldest = Gauge(
             "hailong_oldest_unwritten_seconds",
             "Age of the oldest batch received and not yet committed.",

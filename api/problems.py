@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.errors import DatabaseUnavailable, Refused
+from api.errors import DatabaseUnavailable, KeysUnusable, LogDamaged, Refused
 from api.metrics import Metrics
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -49,6 +49,12 @@ def install(app: FastAPI, metrics: Metrics) -> None:
         metrics.unavailable.inc()
         _log.error("database unavailable", reason=str(error))
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, "database-unavailable", str(error))
+
+    @app.exception_handler(LogDamaged)
+    @app.exception_handler(KeysUnusable)
+    def damaged(_: Request, error: LogDamaged | KeysUnusable) -> JSONResponse:
+        _log.error("the log cannot be used", reason=str(error))
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "log-damaged", str(error))
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -14,7 +15,7 @@ from api.errors import Refused
 from api.problems import problem
 
 SMALL_BODY_BYTES: Final = 64 * 1024
-"""Largest body of everything but batches: forms and enrolments."""
+"""Largest body of everything but batches and parts of logs: forms and enrolments."""
 _POLICY: Final = (
     "default-src 'self'; script-src 'none'; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
@@ -33,14 +34,14 @@ class Shield:
 
     Args:
         app: The application.
-        batch_bytes: Largest batch.
+        large: Largest body by path, where it is not SMALL_BODY_BYTES.
         body_timeout_s: Longest time a body may take.
     """
 
-    def __init__(self, app: ASGIApp, *, batch_bytes: int, body_timeout_s: float) -> None:
+    def __init__(self, app: ASGIApp, *, large: Mapping[str, int], body_timeout_s: float) -> None:
         """Wrap an application."""
         self._app = app
-        self._batch_bytes = batch_bytes
+        self._large = dict(large)
         self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +59,7 @@ class Shield:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        largest = self._batch_bytes if scope["path"] == "/v1/batches" else SMALL_BODY_BYTES
+        largest = self._large.get(scope["path"], SMALL_BODY_BYTES)
         declared = Headers(scope=scope).get("content-length", "0")
         if declared.isdigit() and int(declared) > largest:
             refusal = _too_large(largest)

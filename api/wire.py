@@ -2,6 +2,7 @@
 
 import hmac
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -109,13 +110,16 @@ class Problem(BaseModel):
     kind: str
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return how the schema of the service describes problem documents of these statuses."""
     schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": schema} for status in statuses}
 
 
-def build_router(settings: Settings, database: Database, metrics: Metrics) -> APIRouter:  # noqa: C901 - a list of short routes, not one branching function
-    """Return the routes for edges, scrapers and the demonstration."""
+def build_router(  # noqa: C901 - a list of short routes, not one branching function
+    settings: Settings, database: Database, metrics: Metrics, log_fault: Callable[[], str]
+) -> APIRouter:
+    """Return the routes for edges, scrapers and the demonstration; `log_fault` says why nothing is signed."""
     router = APIRouter()
     ingest = Ingest(database, settings.ingest)
 
@@ -145,7 +149,7 @@ def build_router(settings: Settings, database: Database, metrics: Metrics) -> AP
         "/v1/batches",
         dependencies=[Depends(proven(Action.SUBMIT_BATCHES))],
         summary="Take a signed batch; what is acknowledged is committed",
-        responses=_problems(400, 401, 408, 409, 413, 422, 503),
+        responses=problems_of(400, 401, 408, 409, 413, 422, 503),
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -166,7 +170,7 @@ def build_router(settings: Settings, database: Database, metrics: Metrics) -> AP
         "/v1/enrolments",
         dependencies=[Depends(open_to_all(Action.ENROL_EDGE))],
         summary="Exchange a one-time token for an edge's identity",
-        responses=_problems(401, 409, 422, 503),
+        responses=problems_of(401, 409, 422, 503),
     )
     def enrolments(request: EnrolmentRequest) -> EnrolmentReceipt:
         done = enrol(database, request.token, request.public_key, request.name)
@@ -177,7 +181,7 @@ def build_router(settings: Settings, database: Database, metrics: Metrics) -> AP
         "/v1/arrivals",
         dependencies=[Depends(proven(Action.WATCH_ARRIVALS))],
         summary="List signals as they arrive, in demonstrations",
-        responses=_problems(401, 503),
+        responses=problems_of(401, 503),
     )
     def arrivals(
         after: Annotated[int, Query(ge=0)] = 0,
@@ -199,7 +203,7 @@ def build_router(settings: Settings, database: Database, metrics: Metrics) -> AP
         "/readyz",
         dependencies=[Depends(open_to_all(Action.WATCH_SERVICE))],
         summary="Tell whether signals can be taken",
-        responses=_problems(503),
+        responses=problems_of(503),
     )
     def readyz() -> JSONResponse:
         begun = time.monotonic()
@@ -217,8 +221,15 @@ def build_router(settings: Settings, database: Database, metrics: Metrics) -> AP
                 database=True,
                 migration=False,
             )
+        fault = log_fault()
+        if fault:
+            return problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", fault, database=True, migration=True, log=False
+            )
         took_ms = round((time.monotonic() - begun) * 1000, 1)
-        return JSONResponse({"status": "ready", "database": True, "migration": True, "took_ms": took_ms})
+        return JSONResponse(
+            {"status": "ready", "database": True, "migration": True, "log": True, "took_ms": took_ms}
+        )
 
     @router.get(
         "/metrics",
