@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import time
+import zipfile
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -228,3 +230,18 @@ def test_a_decision_costs_less_than_a_signature_check(capsys: pytest.CaptureFixt
     with capsys.disabled():
         sys.stdout.write(f"\none decision of the policies: {each_us:.0f} µs\n")
     assert each_us < 20_000
+
+
+def test_the_policies_are_in_the_wheel(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("api/policies/access.cedar").decode() == POLICIES
+        assert archive.read("api/policies/access.cedarschema").decode() == SCHEMA

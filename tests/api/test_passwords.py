@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from argon2 import PasswordHasher
 
@@ -13,6 +17,8 @@ from api.authorization import Role
 from api.database import Database
 from api.errors import Refused
 from api.passwords import PasswordQueue, Passwords, count_failure, is_paused, network_of
+from tests.api.running import running
+from tests.api.senders import enrolled_edge, signal
 
 OWNER, STRANGER = "198.51.100.7", "203.0.113.9"
 LONG = "a sentence of my own"
@@ -242,3 +248,28 @@ def test_a_password_that_is_too_long_is_wrong() -> None:
     assert not keeper.matches(stored, "x" * 257)
     assert not keeper.matches(None, "x")
     assert not keeper.matches("no hash at all", "x")
+
+
+def test_a_flood_of_logins_takes_nothing_from_the_counters(database: Database, dsn: str, seed: int) -> None:
+    """Two connections in all: logins that held one while hashing would leave batches without."""
+    edge = enrolled_edge(database, ["counter-1"])
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    settings = {"dsn": dsn, "wait_s": 1.0, "pool_size": 2}
+    with (
+        running(dsn, database=settings) as central,
+        httpx.Client(base_url=central.address, timeout=60, trust_env=False) as client,
+        ThreadPoolExecutor(30) as pool,
+    ):
+        token = re.search(r'name="csrf" value="([^"]+)"', client.get("/login").text)
+        assert token is not None
+        form = {"csrf": token[1], "name": "admin", "password": "wrong"}
+        flood = [pool.submit(client.post, "/login", data=form | {"name": f"n{n}"}) for n in range(60)]
+        answers = []
+        for number in range(10):
+            body = edge.batch(number + 1, [signal(rng)])
+            headers = {"Hailong-Signature": edge.sign(body)}
+            answers.append(client.post("/v1/batches", content=body, headers=headers).status_code)
+        logins = [item.result().status_code for item in flood]
+    assert answers == [200] * 10
+    assert set(logins) <= {401, 503}
+    assert 401 in logins
