@@ -15,6 +15,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from enum import StrEnum
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -249,8 +250,13 @@ def shipped_laws() -> tuple[Law, ...]:
 
 @cache
 def _span() -> _Span:
-    text = resources.files("consent").joinpath("law/calendar-1.0.toml").read_text("utf-8")
-    return TypeAdapter(_Span).validate_python(tomllib.loads(text))
+    folder = resources.files("consent").joinpath("law")
+    newest = max((item for item in folder.iterdir() if item.name.startswith("calendar-")), key=_file_order)
+    return TypeAdapter(_Span).validate_python(tomllib.loads(newest.read_text("utf-8")))
+
+
+def _file_order(file: Traversable) -> tuple[int, ...]:
+    return _order(file.name)
 
 
 def _on_calendar(duty: Duty) -> bool:
