@@ -76,9 +76,21 @@ class KioskConfig(_Strict):
         return self.port + 1 if self.port else 0
 
 
-class ConsentConfig(_Strict):
-    """Bounds of a consent beside those that the citizen was told."""
+Party = Annotated[str, Field(min_length=1, max_length=600)]
 
+
+class ConsentConfig(_Strict):
+    """Who asks for consent, and bounds beside those that the citizen was told."""
+
+    controller: Annotated[
+        Party | None, Field(description="The agency, as each record names it; general words when left out.")
+    ] = None
+    contact: Annotated[
+        Party | None, Field(description="Where citizens reach the agency about their data.")
+    ] = None
+    processor: Annotated[
+        Party | None, Field(description="Who runs this edge for the agency; none when left out.")
+    ] = None
     contact_lease_s: Annotated[
         float,
         Field(

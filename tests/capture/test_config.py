@@ -43,6 +43,14 @@ def test_a_good_file_is_read_and_its_paths_start_at_the_file(tmp_path: Path) -> 
     assert config.counters[1].camera == f"file:{tmp_path}/clips/a.mp4"
 
 
+def test_the_agency_names_itself(tmp_path: Path) -> None:
+    text = GOOD.replace("[kiosk]", '[consent]\ncontroller = "UBND phường Hạ Long"\n\n[kiosk]')
+    config = load_config(write(tmp_path, text))
+    assert (config.consent.controller, config.consent.processor) == ("UBND phường Hạ Long", None)
+    with pytest.raises(ConfigError, match=r"consent\.controller"):
+        load_config(write(tmp_path, text.replace("UBND phường Hạ Long", "")))
+
+
 def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HAILONG_EDGE_NAME", "edge-b")
     monkeypatch.setenv("HAILONG_EDGE_CENTRE__URL", "https://centre.example")
