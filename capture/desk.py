@@ -10,28 +10,35 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from capture.errors import RatingClosed
+from capture.farewell import Farewell, FarewellTimes, Stage
 from capture.unwritten import Step, UnwrittenSteps
 from consent.errors import ConsentError, LedgerError, TransitionRefused
 from consent.notice import DEFAULT_LANGUAGE, NoticeShelf
 from consent.purpose import Purpose
 from consent.receipt import code_digest, new_code
-from consent.record import VALIDITY_LIMIT_S, Channel, IndicatedBy, draft
+from consent.record import VALIDITY_LIMIT_S, Channel, IndicatedBy, draft, new_id
 from consent.state import State
 from consent.terms import load_terms
 from consent.uptime import uptime_ns
+from inference.signal import Ballot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from uuid import UUID
 
     from consent.gate import Gate, Grant
     from consent.ledger import ConsentStore
     from consent.notice import Notice
     from consent.receipt import Receipt
+    from consent.record import ConsentRecord
     from consent.terms import Terms
+    from inference.signal import Criterion
 
 _log = structlog.get_logger(__name__)
 _ASKED: Final = (Purpose.IMAGE, Purpose.VOICE)
+_ANSWERED: Final = frozenset(State) - {State.OFFERED, State.DEFERRED}
+"""States of whoever gave an answer: they get a receipt of it."""
 
 
 class Phase(StrEnum):
@@ -42,6 +49,9 @@ class Phase(StrEnum):
     CAPTURING = "capturing"
     SERVING = "serving"
     """The service goes on and nothing is captured, whatever the reason."""
+    RATING = "rating"
+    """The service is over: how was it?"""
+    RECEIPT = "receipt"
     THANKS = "thanks"
 
 
@@ -56,7 +66,7 @@ class DeskView:
         state: Its state; None without one.
         purposes: What was given; empty while the answer is open.
         capture_on: Whether a device may be open now: what the lamp shows.
-        remaining_s: Time left to answer; None unless the question is open.
+        remaining_s: Time left for a page that does not stay; None for the others.
         service_open: Whether a citizen is being served. All that an officer may see.
     """
 
@@ -68,6 +78,21 @@ class DeskView:
     capture_on: bool
     remaining_s: float | None
     service_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """What the citizen can take home.
+
+    Attributes:
+        record: What was asked and answered.
+        code: Takes the consent back.
+        receipt: Proof of the answer; None while the log cannot be read or nothing signs it.
+    """
+
+    record: ConsentRecord
+    code: str
+    receipt: Receipt | None
 
 
 class Desk:
@@ -84,7 +109,8 @@ class Desk:
         terms: The agency's terms; those of the release when left out.
         purposes: What is asked, one by one.
         decision_timeout_s: Silence for this long means no.
-        thanks_s: How long the last page stays.
+        cast: Takes the rating of a service; without it nobody is asked for one.
+        farewell: How long the pages after a service stay.
         validity_s: Hard limit of a consent.
         device_key_id: SHA-256 of the edge's public key, once it has one.
         steps: Takes steps to the log, and keeps those that it cannot take yet; shared by the desks.
@@ -103,7 +129,8 @@ class Desk:
         terms: Terms | None = None,
         purposes: tuple[Purpose, ...] = _ASKED,
         decision_timeout_s: float = 60.0,
-        thanks_s: float = 10.0,
+        cast: Callable[[Ballot], None] | None = None,
+        farewell: FarewellTimes | None = None,
         validity_s: int = VALIDITY_LIMIT_S,
         device_key_id: str | None = None,
         steps: UnwrittenSteps | None = None,
@@ -119,7 +146,8 @@ class Desk:
         self._start_capture = start_capture
         self._finish_capture = finish_capture
         self._terms = terms or load_terms()
-        self._thanks_ns = int(thanks_s * 1e9)
+        self._cast = cast
+        self._times = farewell or FarewellTimes()
         self._validity_s = validity_s
         self._device_key_id = device_key_id
         self._monotonic_ns = monotonic_ns
@@ -131,7 +159,7 @@ class Desk:
         self._code: str | None = None
         self._shown: dict[str, tuple[Notice, int]] = {}
         self._deadline_ns = 0
-        self._thanks_until_ns = 0
+        self._farewell: Farewell | None = None
         self._steps = steps if steps is not None else UnwrittenSteps(store)
 
     def offer(
@@ -156,7 +184,7 @@ class Desk:
             self._end_service()
             self._open, self._record_id, self._grant, self._state = True, None, None, None
             self._code = None
-            self._shown, self._thanks_until_ns = {}, 0
+            self._shown, self._farewell = {}, None
             code = new_code()
             notice = self.notices.current(language)
             record = draft(
@@ -279,7 +307,58 @@ class Desk:
         with self._lock:
             if self._open and record_id in {None, self._record_id}:
                 self._end_service()
-                self._thanks_until_ns = self._monotonic_ns() + self._thanks_ns
+                self._farewell = Farewell(self._times, self._monotonic_ns(), tuple(self._stages()))
+
+    def rate(self, record_id: UUID, satisfied: Mapping[Criterion, bool] | None) -> None:
+        """Take the rating of the service that just ended, or the wish to give none.
+
+        It is asked of everybody in the same way, and says nothing of the consent.
+
+        Args:
+            record_id: The service, by the question that was put in it.
+            satisfied: One answer for each criterion; None to go on without.
+
+        Raises:
+            RatingClosed: It was rated, or its time ran out: a second tap changes nothing.
+            CaptureError: It could not be stored; the rating stays open.
+        """
+        with self._lock:
+            farewell, now = self._farewell, self._monotonic_ns()
+            if farewell is None or record_id != self._record_id or farewell.stage(now) is not Stage.RATING:
+                raise RatingClosed("this service is not being rated (any more)")
+            if satisfied is not None and self._cast is not None:
+                self._cast(
+                    Ballot(
+                        ballot_id=new_id(),
+                        counter=self.counter,
+                        cast_at=datetime.now(UTC),
+                        session_id=self._store.record(record_id).session_id,
+                        satisfied=dict(satisfied),
+                    )
+                )
+            farewell.leave(Stage.RATING, now)
+
+    def leave_receipt(self, record_id: UUID) -> None:
+        """Put the receipt away; the screen forgets its code."""
+        with self._lock:
+            if self._farewell is not None and record_id == self._record_id:
+                self._farewell.leave(Stage.RECEIPT, self._monotonic_ns())
+                self.tick()
+
+    def slip(self) -> Slip | None:
+        """Return what the citizen at this desk can take home; None before an answer and once put away."""
+        with self._lock:
+            self.tick()
+            record_id, code, answered = self._record_id, self._code, self._state in _ANSWERED
+        if record_id is None or code is None or not answered:
+            return None
+        record = self._store.record(record_id)
+        try:
+            receipt: Receipt | None = self._store.receipt(record_id, code)
+        except ConsentError as error:
+            _log.error("receipt_without_proof", counter=self.counter, error=str(error))
+            receipt = None
+        return Slip(record, code, receipt)
 
     def tick(self) -> None:
         """Let time pass: an unanswered question is deferred, an old consent expires.
@@ -288,7 +367,7 @@ class Desk:
         """
         with self._lock:
             self._steps.retry()
-            if not self._open and self._monotonic_ns() >= self._thanks_until_ns:
+            if not self._open and self._stage() in {Stage.THANKS, Stage.OVER}:
                 self._code = None  # the citizen has left; whoever comes next must not find it
             if self._state is State.OFFERED and self._monotonic_ns() >= self._deadline_ns:
                 self._defer("timeout")
@@ -301,13 +380,18 @@ class Desk:
             self.tick()
             now = self._monotonic_ns()
             capture_on = self._open and self._grant is not None and not self._grant.ended()
+            remaining_s: float | None = None
             if not self._open:
-                phase = Phase.THANKS if now < self._thanks_until_ns else Phase.IDLE
+                stage = self._stage()
+                phase = Phase.IDLE if stage is Stage.OVER else Phase(stage.value)
+                if self._farewell is not None:
+                    remaining_s = self._farewell.remaining_s(now)
             elif self._state is State.OFFERED:
                 phase = Phase.ASKING
             else:
                 phase = Phase.CAPTURING if capture_on else Phase.SERVING
-            asking = phase is Phase.ASKING
+            if phase is Phase.ASKING:
+                remaining_s = max(0, self._deadline_ns - now) / 1e9
             return DeskView(
                 counter=self.counter,
                 phase=phase,
@@ -315,13 +399,24 @@ class Desk:
                 state=None if phase is Phase.IDLE else self._state,
                 purposes=self._grant.purposes if self._grant is not None and self._open else frozenset(),
                 capture_on=capture_on,
-                remaining_s=max(0, self._deadline_ns - now) / 1e9 if asking else None,
+                remaining_s=None if phase is Phase.IDLE else remaining_s,
                 service_open=self._open,
             )
 
     def close(self) -> None:
         """End what is open; for the end of the program."""
         self.finish()
+
+    def _stage(self) -> Stage:
+        return Stage.OVER if self._farewell is None else self._farewell.stage(self._monotonic_ns())
+
+    def _stages(self) -> Iterator[Stage]:
+        if self._record_id is None:  # the question could not even be logged
+            return
+        if self._cast is not None:
+            yield Stage.RATING
+        if self._state in _ANSWERED and self._code is not None:
+            yield Stage.RECEIPT
 
     def _must_be_current(self, record_id: UUID) -> None:
         if not self._open or record_id != self._record_id:

@@ -12,7 +12,8 @@
     │   └── NoAudioTrack
     ├── SourceLost              it was open and broke off (OSError)
     │   └── SourceSilent        still open, but nothing comes (TimeoutError)
-    └── PortTaken               the RTSP server cannot listen (OSError)
+    ├── PortTaken               a server cannot listen (OSError)
+    └── RatingClosed            the service was rated, or its time ran out
 
 `retryable` says whether trying again can help without a person doing something.
 Messages never hold credentials: addresses are named by their public form only.
@@ -81,3 +82,7 @@ class SourceSilent(SourceLost, TimeoutError):  # noqa: N818 - named for what hap
 
 class PortTaken(CaptureError, OSError):  # noqa: N818 - named for what happened
     """A port that another program listens on."""
+
+
+class RatingClosed(CaptureError):  # noqa: N818 - named for what happened
+    """A rating that comes a second time or too late."""

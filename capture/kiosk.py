@@ -20,7 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from capture.code_withdrawal import CodeWithdrawals, Outcome
 from capture.desk import Phase
+from capture.errors import CaptureError, RatingClosed
 from capture.local_pages import (
     FORM_LIMIT,
     LocalPages,
@@ -31,8 +33,10 @@ from capture.local_pages import (
     static_files,
 )
 from capture.loopback import LoopbackServer, NotLoopback
+from capture.slip import LONGEST_SCAN, qr_svg, root_in_short
 from consent.errors import ConsentError, DecisionIncomplete, TransitionRefused
 from consent.state import State
+from inference.signal import Criterion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -40,7 +44,8 @@ if TYPE_CHECKING:
     from starlette.datastructures import FormData
     from starlette.requests import Request
 
-    from capture.desk import Desk, DeskView
+    from capture.code_withdrawal import CodeAnswer
+    from capture.desk import Desk, DeskView, Slip
     from consent.purpose import Purpose
 
 _log = structlog.get_logger(__name__)
@@ -53,16 +58,22 @@ _QUIET: Final = {
 }
 
 
+_AFTER: Final = frozenset({Phase.IDLE, Phase.RATING, Phase.RECEIPT, Phase.THANKS})
+"""Phases in which nobody is served: the consent's state may change behind them, the page does not."""
+_CODE_PAGE_S: Final = 90
+"""How long a page about a code stays when nobody touches it."""
+
 KioskNotLocal = NotLoopback
 
 
-def build_kiosk(desks: Mapping[str, Desk]) -> Starlette:
+def build_kiosk(desks: Mapping[str, Desk], codes: CodeWithdrawals | None = None) -> Starlette:
     """Build the pages of these counters.
 
     Args:
         desks: The desks by the code of their counter.
+        codes: Takes the codes of slips; without it there is no page for them.
     """
-    pages = _Pages(LocalPages(desks))
+    pages = _Pages(LocalPages(desks), codes)
 
     @asynccontextmanager
     async def ticking(_: Starlette) -> AsyncIterator[None]:
@@ -78,6 +89,12 @@ def build_kiosk(desks: Mapping[str, Desk]) -> Starlette:
         Route("/kiosk/{counter}/screen", pages.screen),
         Route("/kiosk/{counter}/decision", pages.decision, methods=["POST"]),
         Route("/kiosk/{counter}/withdrawal", pages.withdrawal, methods=["POST"]),
+        Route("/kiosk/{counter}/rating", pages.rating, methods=["POST"]),
+        Route("/kiosk/{counter}/receipt", pages.receipt),
+        Route("/kiosk/{counter}/receipt/done", pages.receipt_done, methods=["POST"]),
+        Route("/kiosk/{counter}/withdraw", pages.withdraw_form),
+        Route("/kiosk/{counter}/withdraw", pages.withdraw_by_code, methods=["POST"]),
+        Route("/kiosk/{counter}/withdrawn/{record:uuid}", pages.withdrawn),
         static_files(),
     ]
     app = Starlette(routes=routes, lifespan=ticking)
@@ -86,8 +103,9 @@ def build_kiosk(desks: Mapping[str, Desk]) -> Starlette:
 
 
 class _Pages:
-    def __init__(self, pages: LocalPages) -> None:
+    def __init__(self, pages: LocalPages, codes: CodeWithdrawals | None) -> None:
         self._pages = pages
+        self._codes = codes
 
     def counters(self, request: Request) -> Response:
         if len(self._pages.desks) == 1:
@@ -132,7 +150,69 @@ class _Pages:
             _log.info("kiosk_withdrawal_refused", counter=desk.counter, reason=str(error))
         return see(f"/kiosk/{desk.counter}", language)
 
-    def _citizen(self, desk: Desk, language: str, *, incomplete: bool = False) -> Response:
+    async def rating(self, request: Request) -> Response:
+        desk = self._pages.desk(request)
+        async with request.form(max_files=0, max_fields=FORM_LIMIT) as form:
+            language = form_language(form)
+            record_id, skipped = _record(form), form.get("skip") == "yes"
+            marks = None if skipped else _marks(form)
+        if marks is None and not skipped:
+            return await run_in_threadpool(self._citizen, desk, language, incomplete=True)
+        try:
+            await run_in_threadpool(desk.rate, record_id, marks)
+        except RatingClosed as error:  # a second tap, a page of before: show what is
+            _log.info("kiosk_rating_closed", counter=desk.counter, reason=str(error))
+        except (CaptureError, ConsentError) as error:
+            _log.error("kiosk_rating_not_stored", counter=desk.counter, error=str(error))
+            return await run_in_threadpool(partial(self._citizen, desk, language, not_stored=True))
+        return see(f"/kiosk/{desk.counter}", language)
+
+    def receipt(self, request: Request) -> Response:
+        desk, language = self._pages.desk(request), language_of(request)
+        view = desk.view()
+        slip = desk.slip() if view.phase in {Phase.CAPTURING, Phase.SERVING, Phase.RECEIPT} else None
+        if slip is None:
+            return see(f"/kiosk/{desk.counter}", language)
+        return self._slip(desk, view, slip, language)
+
+    async def receipt_done(self, request: Request) -> Response:
+        desk = self._pages.desk(request)
+        async with request.form(max_files=0, max_fields=FORM_LIMIT) as form:
+            language, record_id = form_language(form), _record(form)
+        await run_in_threadpool(desk.leave_receipt, record_id)
+        return see(f"/kiosk/{desk.counter}", language)
+
+    def withdraw_form(self, request: Request) -> Response:
+        return self._code_page(self._pages.desk(request), language_of(request), None)
+
+    async def withdraw_by_code(self, request: Request) -> Response:
+        desk, codes = self._pages.desk(request), self._codes
+        async with request.form(max_files=0, max_fields=FORM_LIMIT) as form:
+            language, scanned = form_language(form), str(form.get("code", ""))[:LONGEST_SCAN]
+        if codes is None:
+            return see(f"/kiosk/{desk.counter}", language)
+        try:
+            answer = await run_in_threadpool(codes.take, scanned)
+        except ConsentError as error:
+            _log.error("kiosk_code_not_taken", counter=desk.counter, error=str(error))
+            return await run_in_threadpool(partial(self._code_page, desk, language, "code_failed"))
+        if answer.record_id is None:
+            return await run_in_threadpool(partial(self._code_page, desk, language, f"code_{answer.outcome}"))
+        return see(f"/kiosk/{desk.counter}/withdrawn/{answer.record_id}", language)
+
+    def withdrawn(self, request: Request) -> Response:
+        desk, language = self._pages.desk(request), language_of(request)
+        if self._codes is None:
+            return see(f"/kiosk/{desk.counter}", language)
+        try:
+            answer = self._codes.status(request.path_params["record"])
+        except ConsentError:
+            return see(f"/kiosk/{desk.counter}", language)
+        return self._withdrawn(desk, answer, language)
+
+    def _citizen(
+        self, desk: Desk, language: str, *, incomplete: bool = False, not_stored: bool = False
+    ) -> Response:
         view = desk.view()
         if view.phase is Phase.ASKING and view.record_id is not None:
             try:
@@ -142,11 +222,81 @@ class _Pages:
                 view = desk.view()
         if view.phase is Phase.CAPTURING:
             return self._screen_page("capturing.html", desk, view, language)
+        if view.phase is Phase.RATING:
+            return self._screen_page(
+                "rating.html",
+                desk,
+                view,
+                language,
+                criteria=tuple(Criterion),
+                incomplete=incomplete,
+                not_stored=not_stored,
+                status=422 if incomplete else 500 if not_stored else 200,
+            )
+        slip = desk.slip() if view.phase is Phase.RECEIPT else None
+        if slip is not None:
+            return self._slip(desk, view, slip, language)
         title, text = _QUIET.get(view.phase, _QUIET[Phase.SERVING])
         if view.phase is Phase.SERVING and view.state is State.WITHDRAWN:
             title, text = "withdrawn_title", "withdrawn_text"
         words = self._pages.words[language]
-        return self._screen_page("message.html", desk, view, language, title=words[title], text=words[text])
+        return self._screen_page(
+            "message.html",
+            desk,
+            view,
+            language,
+            title=words[title],
+            text=words[text],
+            slip_there=view.phase is Phase.SERVING and desk.slip() is not None,
+            codes=self._codes is not None and view.phase is Phase.IDLE,
+        )
+
+    def _slip(self, desk: Desk, view: DeskView, slip: Slip, language: str) -> Response:
+        size, root = ("", "") if slip.receipt is None else root_in_short(slip.receipt)
+        # The drawing is made of numbers: nothing of it comes from outside.
+        qr = None if slip.receipt is None else Markup(qr_svg(slip.receipt.text()))  # noqa: S704 - as above
+        return self._screen_page(
+            "receipt.html",
+            desk,
+            view,
+            language,
+            here=f"/kiosk/{desk.counter}/receipt" if desk.view().service_open else f"/kiosk/{desk.counter}",
+            slip=slip,
+            qr=qr,
+            log_size=size,
+            log_root=root,
+        )
+
+    def _code_page(self, desk: Desk, language: str, problem: str | None) -> Response:
+        view, home = desk.view(), f"/kiosk/{desk.counter}"
+        if self._codes is None:
+            return see(home, language)
+        return self._screen_page(
+            "withdraw.html",
+            desk,
+            view,
+            language,
+            status=200 if problem is None else 422,
+            here=f"{home}/withdraw",
+            stays_s=_CODE_PAGE_S,
+            problem=problem and self._pages.words[language][problem],
+        )
+
+    def _withdrawn(self, desk: Desk, answer: CodeAnswer, language: str) -> Response:
+        home = f"/kiosk/{desk.counter}"
+        waiting = answer.outcome is Outcome.WAITS or (
+            answer.outcome is Outcome.WITHDRAWN and answer.certificate is None
+        )
+        return self._screen_page(
+            "withdrawn.html",
+            desk,
+            desk.view(),
+            language,
+            here=f"{home}/withdrawn/{answer.record_id}",
+            stays_s=_CODE_PAGE_S,
+            waiting=waiting,
+            answer=answer,
+        )
 
     def _asking(self, desk: Desk, view: DeskView, language: str, *, incomplete: bool) -> Response:
         assert view.record_id is not None  # noqa: S101 - narrows for mypy: the caller looked
@@ -167,9 +317,14 @@ class _Pages:
     def _screen_page(
         self, template: str, desk: Desk, view: DeskView, language: str, *, status: int = 200, **values: object
     ) -> Response:
-        refresh_s = _REFRESH_S if view.remaining_s is None else int(view.remaining_s) + 2
         home = f"/kiosk/{desk.counter}"
-        leaving = view.phase in {Phase.IDLE, Phase.THANKS}
+        stays_s = int(str(values.get("stays_s", 0)))
+        if stays_s and not values.get("waiting"):
+            refresh_s = stays_s
+        else:
+            refresh_s = _REFRESH_S if view.remaining_s is None else int(view.remaining_s) + 2
+        leaving = view.phase in {Phase.IDLE, Phase.THANKS} and not values.get("waiting")
+        here = str(values.pop("here", home))
         return self._pages.page(
             template,
             language,
@@ -178,8 +333,9 @@ class _Pages:
             view=view,
             screen=_screen(view),
             refresh_s=refresh_s,
-            refresh_url=home if leaving else f"{home}?lang={language}",
-            **values,
+            refresh_url=home if leaving else f"{here if values.get('waiting') else home}?lang={language}",
+            here=here,
+            **({"stays_s": 0, "waiting": False} | values),
         )
 
 
@@ -188,6 +344,7 @@ class KioskServer(LoopbackServer):
 
     Args:
         desks: The desks by the code of their counter.
+        codes: Takes the codes of slips; without it there is no page for them.
         host: A loopback address.
         port: 0 takes a free one.
 
@@ -196,10 +353,17 @@ class KioskServer(LoopbackServer):
         PortTaken: Another program listens there.
     """
 
-    def __init__(self, desks: Mapping[str, Desk], *, host: str = "127.0.0.1", port: int = 8710) -> None:
+    def __init__(
+        self,
+        desks: Mapping[str, Desk],
+        codes: CodeWithdrawals | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8710,
+    ) -> None:
         """Take the port; pages are served from `start` on."""
         super().__init__(
-            build_kiosk(desks), name="kiosk page", key="port under [kiosk]", host=host, port=port
+            build_kiosk(desks, codes), name="kiosk page", key="port under [kiosk]", host=host, port=port
         )
 
 
@@ -215,7 +379,8 @@ async def _tick(desks: Mapping[str, Desk]) -> None:
 
 def _screen(view: DeskView) -> str:
     """Name what the citizen's screen shows, so that a page can see that it is out of date."""
-    return f"{view.phase} {view.record_id or '-'} {view.state or '-'}"
+    state = "-" if view.phase in _AFTER or view.state is None else view.state
+    return f"{view.phase} {view.record_id or '-'} {state}"
 
 
 def _record(form: FormData) -> UUID:
@@ -231,3 +396,11 @@ def _choices(form: FormData, purposes: tuple[Purpose, ...]) -> dict[Purpose, boo
     if any(found not in (["yes"], ["no"]) for found in answers.values()):
         return None
     return {purpose: found == ["yes"] for purpose, found in answers.items()}
+
+
+def _marks(form: FormData) -> dict[Criterion, bool] | None:
+    """Return one mark a criterion; None unless each has exactly one."""
+    marks = {criterion: form.getlist(criterion.value) for criterion in Criterion}
+    if any(found not in (["yes"], ["no"]) for found in marks.values()):
+        return None
+    return {criterion: found == ["yes"] for criterion, found in marks.items()}

@@ -64,7 +64,9 @@ def test_the_whole_flow_of_one_who_agrees(counter: Counter) -> None:
     assert (view.phase, view.capture_on, view.purposes) == (Phase.CAPTURING, True, frozenset({Purpose.IMAGE}))
     assert counter.store.record(record_id).dwell_ms == 2500
     desk.finish()
-    assert (desk.view().phase, desk.view().capture_on) == (Phase.THANKS, False)
+    assert (desk.view().phase, desk.view().capture_on) == (Phase.RECEIPT, False)
+    counter.clocks.advance(60)
+    assert desk.view().phase is Phase.THANKS
     assert counter.states() == [State.COMPLETED]
     assert counter.grants[0].ended()
     counter.clocks.advance(10)

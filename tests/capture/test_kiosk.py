@@ -240,8 +240,8 @@ def test_a_taken_port_names_port_and_key() -> None:
 
 
 def test_the_service_goes_on_when_the_log_cannot_be_written(counter: Counter) -> None:
-    counter.store._writer.execute("PRAGMA max_page_count = 1")
-    counter.store._writer.execute("PRAGMA query_only = ON")
+    counter.store.log._writer.execute("PRAGMA max_page_count = 1")
+    counter.store.log._writer.execute("PRAGMA query_only = ON")
     before = counter.officer.get("/officer/quay-1/state").json()
     after = counter.officer.post("/officer/quay-1/next")
     assert after.status_code == 200
