@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,6 +89,7 @@ class CentralLog:
                     )
                 if head is not None:
                     self._check_head(connection, head, origin)
+                    self._keep_row(connection, head.checkpoint, head.data)  # lost when a start was cut
             self._origin, self._signers = origin, signers
 
     def keys(self) -> KeyHistory:
@@ -115,10 +116,10 @@ class CentralLog:
         """Return the entries about one consent, oldest first."""
         with self.database.transaction() as connection:
             rows = connection.execute(
-                f"{_SELECT} WHERE record_id = %s ORDER BY idx",
+                f"{SELECT_LEAVES} WHERE record_id = %s ORDER BY idx",
                 (record_id,),
             ).fetchall()
-        return tuple(_leaf(row) for row in rows)
+        return tuple(leaf_of(row) for row in rows)
 
     def inclusion_proof(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
         """Return the proof that an entry is in the tree of `size` (all) entries; ValueError outside of it."""
@@ -247,27 +248,31 @@ class CentralLog:
         """Keep a checkpoint, first where the database cannot reach; older ones nobody cosigned may go."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_head(self.folder / HEAD_NAME, note)
-        connection.execute(
-            "INSERT INTO central_checkpoints (size, root, note) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            (tree.size, tree.root, note),
-        )
+        self._keep_row(connection, tree, note)
         connection.execute(
             "DELETE FROM central_checkpoints c WHERE size < %s AND made_at < now() - interval '1 hour' "
             "AND NOT EXISTS (SELECT 1 FROM cosignatures WHERE cosignatures.size = c.size)",
             (tree.size,),
         )
 
+    @staticmethod
+    def _keep_row(connection: Connection, tree: Checkpoint, note: bytes) -> None:
+        connection.execute(
+            "INSERT INTO central_checkpoints (size, root, note) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (tree.size, tree.root, note),
+        )
 
-_SELECT: Final = "SELECT idx, kind, record_id, at, body, leaf_hash FROM central_log"
+
+SELECT_LEAVES: Final = "SELECT idx, kind, record_id, at, body, leaf_hash FROM central_log"
 
 
 def read_leaves(connection: Connection, start: int, stop: int) -> tuple[StoredLeaf, ...]:
     """Return entries in order."""
     rows = connection.execute(
-        f"{_SELECT} WHERE idx >= %s AND idx < %s ORDER BY idx",
+        f"{SELECT_LEAVES} WHERE idx >= %s AND idx < %s ORDER BY idx",
         (start, stop),
     ).fetchall()
-    return tuple(_leaf(row) for row in rows)
+    return tuple(leaf_of(row) for row in rows)
 
 
 def origin_of(connection: Connection) -> str:
@@ -291,11 +296,11 @@ def keys_of(connection: Connection) -> KeyHistory:
     Raises:
         LogDamaged: An entry about a key cannot be read, or a key is endorsed by none before it.
     """
-    rows = connection.execute(f"{_SELECT} WHERE kind = ANY(%s) ORDER BY idx", (_KEY_KINDS,))
-    return history_of(_leaf(row) for row in rows)
+    rows = connection.execute(f"{SELECT_LEAVES} WHERE kind = ANY(%s) ORDER BY idx", (_KEY_KINDS,))
+    return history_of(leaf_of(row) for row in rows)
 
 
-def history_of(leaves: Iterator[StoredLeaf]) -> KeyHistory:
+def history_of(leaves: Iterable[StoredLeaf]) -> KeyHistory:
     """Return the keys that entries about keys introduce and retire.
 
     Raises:
@@ -326,7 +331,8 @@ def _key_step(leaf: StoredLeaf) -> KeyIntroduced | KeyRetired:
     return step
 
 
-def _leaf(row: Sequence[Any]) -> StoredLeaf:
+def leaf_of(row: Sequence[Any]) -> StoredLeaf:
+    """Return the entry of a row of SELECT_LEAVES."""
     return StoredLeaf(row[0], row[1], row[2], row[3], bytes(row[4]), bytes(row[5]))
 
 

@@ -7,6 +7,7 @@ the first `append` and held until the caller's transaction ends, so append last 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -107,6 +108,7 @@ def append_all(connection: Connection, leaves: Sequence[Leaf]) -> int:
     size = writing(connection)
     at = datetime.now(UTC)
     bodies = [leaf.canonical(at) for leaf in leaves]
+    documents = [json.loads(body) for body in bodies]
     hashes = [leaf_hash(body) for body in bodies]
     nodes = StoredNodes(connection)
     try:
@@ -117,8 +119,8 @@ def append_all(connection: Connection, leaves: Sequence[Leaf]) -> int:
                 list(range(size, size + len(leaves))),
                 hashes,
                 [str(leaf.kind) for leaf in leaves],
-                [leaf.record_id for leaf in leaves],
-                [at] * len(leaves),
+                [said.get("record_id") for said in documents],
+                [said["at"] for said in documents],
                 bodies,
             ),
         )
