@@ -115,6 +115,19 @@ def counter(tmp_path: Path, camera: RtspMediaServer, perception: CountingPercept
         made.close()
 
 
+def test_each_record_names_the_agency(
+    tmp_path: Path, camera: RtspMediaServer, perception: CountingPerception
+) -> None:
+    agency = {"controller": "UBND phường Hạ Long", "processor": "Công ty A"}
+    settings = config(tmp_path, camera.url("quay-1"), consent=agency)
+    with EdgeWorker(settings, Listeners(), perception) as worker:  # type: ignore[arg-type] # as above
+        counter = Counter(worker)
+        parties = worker.store.record(counter.next_citizen()).parties
+        counter.close()
+    assert (parties.controller, parties.processor) == ("UBND phường Hạ Long", "Công ty A")
+    assert parties.contact, "what is not set stands there in general words"
+
+
 def test_a_given_consent_ends_in_exactly_one_signal(
     counter: Counter, camera: RtspMediaServer, perception: CountingPerception
 ) -> None:
