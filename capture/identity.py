@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from capture.errors import CaptureError
+from consent.checkpoint import Ed25519Signer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,10 @@ class EdgeKey:
             IdentityError: The key file cannot be read as an Ed25519 key.
         """
         return cls(load_or_make_key(folder / _KEY_FILE))
+
+    def signer(self, origin: str) -> Ed25519Signer:
+        """Return who signs the checkpoints of this edge's log: the key that the centre enrolled."""
+        return Ed25519Signer(origin, self._key)
 
     def sign(self, body: bytes) -> str:
         """Return the signature over `body` in base64."""

@@ -41,6 +41,7 @@ MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 POLL_CAPTURING_S: Final = 2.0
 POLL_IDLE_S: Final = 30.0
 _FIRST_WAIT_S: Final = 0.5
+_MOST_KEYS: Final = 8
 _REMOTE: Final = "remote"
 """Start of the method of a withdrawal that came through the centre."""
 
@@ -153,7 +154,7 @@ class LogUplink:
     def _encode(self, first: int, size: int) -> tuple[bytes, int]:
         """Return a request and the size of the log that it brings the centre to."""
         log = self.store.log
-        keys = [period.vkey for period in log.keys().periods]
+        keys = [period.vkey for period in log.keys().periods][-_MOST_KEYS:]
         count = min(self._limit, size - first)
         while True:
             body = json.dumps(
@@ -176,18 +177,14 @@ class LogUplink:
         if answer.status_code == httpx.codes.CONFLICT and given.get("kind") == "log-behind":
             theirs = _size(given)
             if theirs > size:
-                raise LogForked(
-                    f"the centre has {theirs} entries of this edge's log, but only {size} are here: the data "
-                    "folder was restored from an old backup. What was withdrawn since then may be in it. "
-                    "Capture nothing with it: start with a new data folder and enrol this edge again."
-                )
+                raise LogForked(_restored(theirs, size))
             if theirs == self._state.acknowledged:
                 raise LogRefused(
                     f"the centre keeps asking for entry {theirs} of the log, which was just sent"
                 )
             self._state = replace(self._state, acknowledged=theirs)
             return
-        if answer.status_code == httpx.codes.CONFLICT:
+        if answer.status_code == httpx.codes.CONFLICT and given.get("kind") == "log-forked":
             raise LogForked(
                 f"the centre keeps another log of this edge ({problem_detail(answer)}). Nothing was taken. "
                 "Keep the data folder as it is for the privacy officer and enrol this edge again."
@@ -204,9 +201,7 @@ class LogUplink:
             )
         acknowledged = _size(given)
         if acknowledged > size:
-            raise LogForked(
-                f"the centre says it has {acknowledged} entries of this edge's log, but only {size} are here"
-            )
+            raise LogForked(_restored(acknowledged, size))
         self._limit = MAX_ENTRIES
         self._state = replace(
             self._state,
@@ -268,6 +263,14 @@ def _method(given: object) -> str:
     text = str(given or "")
     allowed = text.isascii() and text.replace("-", "").isalnum() and text.islower() and len(text) <= 40  # noqa: PLR2004 - fits a code with the prefix
     return f"{_REMOTE}-{text.strip('-')}" if allowed else _REMOTE
+
+
+def _restored(theirs: int, size: int) -> str:
+    return (
+        f"the centre has {theirs} entries of this edge's log, but only {size} are here: the data folder was "
+        "restored from an old backup. What was withdrawn since then may be in it. Capture nothing with it: "
+        "start with a new data folder and enrol this edge again."
+    )
 
 
 def _size(given: dict[str, Any]) -> int:

@@ -9,11 +9,10 @@ from uuid import uuid4
 
 from capture.consent_script import ConsentScript, decide_scripted, offer_scripted
 from capture.erasure import EdgeErasure, LeftoverFiles, LiveBuffers, load_erasure_key
-from capture.identity import load_or_make_key
+from capture.identity import EdgeKey
 from capture.outbox import SESSION_KEYS, Outbox
 from capture.service_session import settle
 from capture.unwritten import UnwrittenSteps
-from consent.checkpoint import Ed25519Signer
 from consent.entry import Outcome, SessionSummary
 from consent.ledger import ConsentStore
 from consent.purpose import Purpose
@@ -30,12 +29,7 @@ if TYPE_CHECKING:
 
     from consent.erasure import ErasableStore
 
-CONSENT_LOG, OUTBOX, LOG_KEY, UNWRITTEN = (
-    "consent.sqlite",
-    "outbox.sqlite",
-    "log-key.pem",
-    "unwritten-steps",
-)
+CONSENT_LOG, OUTBOX, UNWRITTEN = "consent.sqlite", "outbox.sqlite", "unwritten-steps"
 """As in `capture.worker`, whose import loads every network library; a test compares them."""
 GIVEN = ConsentScript(decision="given", purposes=frozenset({Purpose.IMAGE, Purpose.VOICE}))
 
@@ -57,12 +51,12 @@ class EdgeFolder:
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
-        key = load_or_make_key(folder / LOG_KEY)
+        self.key = EdgeKey.load_or_make(folder)
         self._stack = ExitStack()
         self.store = self._stack.enter_context(
             ConsentStore(
                 folder / CONSENT_LOG,
-                signers=lambda origin: (Ed25519Signer(origin, key),),
+                signers=lambda origin: (self.key.signer(origin),),
                 monotonic_ns=monotonic_ns,
             )
         )

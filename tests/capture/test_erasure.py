@@ -59,7 +59,7 @@ def serve(edge: EdgeFolder, stage: str, payload: dict[str, Any] | None = None) -
 
 
 def test_the_names_are_those_of_the_edge_program() -> None:
-    for name in ("CONSENT_LOG", "OUTBOX", "LOG_KEY", "UNWRITTEN"):
+    for name in ("CONSENT_LOG", "OUTBOX", "UNWRITTEN"):
         assert getattr(edge_folder, name) == getattr(capture.worker, name)
 
 
