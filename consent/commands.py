@@ -16,6 +16,7 @@ from consent.forms import Form, exported
 from consent.jsonld import can_check
 from consent.life import fold
 from consent.notice import NoticeShelf
+from consent.pseudonym import PseudonymKey
 from consent.record import ConsentRecord
 from consent.speech import ASKED, readings
 from consent.state import State
@@ -159,6 +160,21 @@ def notices(
         typer.echo(f"{notice.notice_id} {notice.version} {notice.language}  {since}  {reference.sha256}")
 
 
+@consent.command()
+def pseudonym(
+    key: Annotated[Path, typer.Option(help="The agency's key file; keep it apart from the records.")],
+    number: Annotated[str | None, typer.Argument(help="Transaction number; asked for when left out.")] = None,
+    *,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Make the key file first.")] = False,
+) -> None:
+    """Print the pseudonym under which records keep a transaction, to find them by `list --json`."""
+    try:
+        held = PseudonymKey.make(key) if new_key else PseudonymKey.load(key)
+        typer.echo(held.pseudonym(number or typer.prompt("Transaction number")))
+    except (ConsentError, ValueError) as error:
+        _fail(str(error))
+
+
 def _entries(number: int) -> str:
     return "1 entry" if number == 1 else f"{number} entries"
 
@@ -187,6 +203,7 @@ def _row(record: ConsentRecord, state: State) -> dict[str, Any]:
         "record": str(record.record_id),
         "session": str(record.session_id),
         "counter": record.counter,
+        "pseudonym": record.subject_pseudonym,
         "state": state.value,
         "offered_at": record.offered_at.isoformat(timespec="seconds"),
         "notice": f"{record.notice.notice_id} {record.notice.version} {record.notice.language}",

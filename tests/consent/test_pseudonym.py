@@ -8,7 +8,9 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
 
+from consent.commands import consent
 from consent.errors import PseudonymKeyError
 from consent.pseudonym import PseudonymKey
 from consent.record import ConsentRecord
@@ -85,3 +87,19 @@ def test_a_missing_key_says_where_it_should_come_from(tmp_path: Path) -> None:
 def test_no_number_has_no_pseudonym(number: str) -> None:
     with pytest.raises(ValueError, match="transaction number"):
         PseudonymKey(bytes(32)).pseudonym(number)
+
+
+def test_the_command_makes_a_key_once_and_prints_pseudonyms(tmp_path: Path) -> None:
+    path = tmp_path / "pseudonym.key"
+
+    def run(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(consent, ["pseudonym", *arguments, "--key", str(path)])
+        return result.exit_code, result.output.strip()
+
+    code, message = run(NUMBER)
+    assert (code, "Restore it" in message) == (1, True)
+    code, made = run(NUMBER, "--new-key")
+    assert (code, made) == (0, PseudonymKey.load(path).pseudonym(NUMBER))
+    assert run(NUMBER.lower()) == (0, made)
+    code, message = run(NUMBER, "--new-key")
+    assert (code, "orphan" in message) == (1, True)
