@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -19,8 +20,11 @@ from api.app import build_app
 from api.database import Database
 from api.enrolment import make_token
 from api.enrolment import revoke_edge as revoke
-from api.errors import ApiError, PortTaken, PostgresBusy, SettingsInvalid
+from api.eraser import central_eraser
+from api.erasure import list_erasures
+from api.errors import ApiError, PortTaken, PostgresBusy, RetentionInvalid, SettingsInvalid
 from api.postgres import EmbeddedPostgres
+from api.retention import central_retention
 from api.server import CentralServer, configure_logging, running_database
 from api.settings import Settings, load_settings
 
@@ -64,7 +68,7 @@ def _told() -> Iterator[None]:
     """Turn our errors into one message and an exit code."""
     try:
         yield
-    except (SettingsInvalid, PortTaken) as error:
+    except (SettingsInvalid, RetentionInvalid, PortTaken) as error:
         typer.echo(f"hailong central: {error}", err=True)
         raise typer.Exit(WRONG_SETTINGS) from None
     except ApiError as error:
@@ -162,6 +166,48 @@ def revoke_edge(edge: UUID, config: ConfigOption = None) -> None:
     with _told(), open_database(config) as database:
         revoke(database, edge, actor="command")
         typer.echo(f"revoked {edge}")
+
+
+@central.command("replay-erasures")
+def replay_erasures(config: ConfigOption = None) -> None:
+    """Erase again whatever of the list of erasures is in the database, after a restore from a backup."""
+    with _told():
+        settings = settings_of(config)
+        configure_logging(settings.log_level)
+        with open_database(config) as database:
+            eraser = central_eraser(settings, database)
+            asked = eraser.replay()
+            eraser.run_once()
+            rest = [found for found in list_erasures(database, limit=1000) if found.state != "done"]
+        typer.echo(f"{asked} erasures asked for again, {len(rest)} not complete yet")
+        for found in rest:
+            waits = "; ".join(
+                f"{store.name}: {store.note or 'pending'}" for store in found.stores if not store.done
+            )
+            typer.echo(f"{found.record_id}: {waits or found.fault or 'queued'}", err=True)
+        if rest:
+            typer.echo("the running service, or the next start of it, goes on with them", err=True)
+            raise typer.Exit(FAILED)
+
+
+@central.command("run-retention")
+def run_retention(
+    config: ConfigOption = None,
+    *,
+    trial: Annotated[bool, typer.Option("--trial", help="Only count what would go.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Remove what has been kept long enough, and log what was removed."""
+    with _told():
+        settings = settings_of(config)
+        configure_logging(settings.log_level)
+        with open_database(config) as database:
+            results = central_retention(settings, database).run(trial=trial)
+        if as_json:
+            typer.echo(json.dumps([asdict(result) for result in results], default=str))
+            return
+        for result in results:
+            typer.echo(f"{result.category}: {result.removed} from before {result.before:%Y-%m-%d}")
 
 
 @admin.command("reset-password")

@@ -12,6 +12,7 @@ ApiError
 ├── LogDamaged           the centre's log is not the one that was written
 ├── KeysUnusable         a key of the centre cannot be read, made or trusted
 ├── ErasurePending       a store cannot be cleared yet; it is tried again
+├── RetentionInvalid     the settings keep something longer than may be, or name no category
 ├── ErasureFileDamaged   the list of erasures outside the database is not the one that was written
 ├── Refused              a request that is answered with a problem document
 ├── CaseRefused          an act on a request or breach that does not fit
@@ -66,6 +67,10 @@ class LogDamaged(ApiError, RuntimeError):  # noqa: N818 - named for what happene
 
 class ErasurePending(ApiError, RuntimeError):  # noqa: N818 - named for what happened
     """A store of an erasure cannot be cleared now; the erasure is not complete and is tried again."""
+
+
+class RetentionInvalid(ApiError, ValueError):  # noqa: N818 - named for what happened
+    """The settings of the retention are wrong; the message names the category."""
 
 
 class ErasureFileDamaged(ApiError, RuntimeError):  # noqa: N818 - named for what happened

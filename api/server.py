@@ -22,6 +22,7 @@ from api.eraser import ErasureWorker, central_eraser
 from api.errors import DatabaseUnavailable, PortTaken
 from api.physical import maintenance, remove_orphans
 from api.postgres import EmbeddedPostgres
+from api.retention import RetentionWorker, central_retention, load_rules
 from api.settings import DatabaseSettings, Settings
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -117,6 +118,7 @@ class CentralServer:
     def __enter__(self) -> Self:
         """Bind the port, start PostgreSQL, migrate, make the first administrator."""
         settings = self._settings
+        load_rules(settings.retention.days)
         with contextlib.ExitStack() as stack:
             self._listener = stack.enter_context(bind(settings.server.host, settings.server.port))
             self.dsn = stack.enter_context(running_database(settings.database))
@@ -161,12 +163,16 @@ class CentralServer:
         self._server = uvicorn.Server(config)
         assert self._listener is not None  # noqa: S101 - serve() is called inside `with`
         with Database(self.dsn, pool_size=2, wait_s=settings.database.wait_s) as own:
-            worker = ErasureWorker(central_eraser(settings, own))
-            worker.start()
+            workers: list[ErasureWorker | RetentionWorker] = [ErasureWorker(central_eraser(settings, own))]
+            if settings.retention.daily:
+                workers.append(RetentionWorker(central_retention(settings, own)))
+            for worker in workers:
+                worker.start()
             try:
                 self._server.run(sockets=[self._listener])
             finally:
-                worker.stop()
+                for worker in workers:
+                    worker.stop()
 
     def stop(self) -> None:
         """Ask a running `serve` to end; safe from other threads."""

@@ -148,6 +148,15 @@ class ErasureSettings(_Section):
     )
 
 
+class RetentionSettings(_Section):
+    """How long the centre keeps what; the rules themselves are in `api/retention.toml`."""
+
+    days: dict[str, int] = Field(
+        default_factory=dict, description="Category = days, where less than the rule's days is kept."
+    )
+    daily: bool = Field(default=True, description="Run the retention once a day while the service runs.")
+
+
 class PagesSettings(_Section):
     """What the pages show."""
 
@@ -195,6 +204,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     log: LogSettings = LogSettings()
     erasure: ErasureSettings = ErasureSettings()
+    retention: RetentionSettings = RetentionSettings()
     pages: PagesSettings = PagesSettings()
     demo: DemoSettings = DemoSettings()
     log_level: Literal["debug", "info", "warning", "error"] = Field(
