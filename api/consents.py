@@ -105,7 +105,7 @@ def search(database: Database, wanted: Filter, *, page: int = 1, size: int = 50)
     values = wanted.parameters() | {"size": size, "offset": (page - 1) * size, "most": MOST_COUNTED + 1}
     with database.transaction() as connection:
         found = connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM consents WHERE {_FILTER} LIMIT %(most)s) AS some",  # noqa: S608 - clauses of this module
+            f"SELECT count(*) FROM (SELECT 1 FROM consents WHERE {_FILTER} LIMIT %(most)s) AS found",  # noqa: S608 - clauses of this module
             values,
         ).fetchone()
         rows = _rows(
