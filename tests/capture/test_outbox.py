@@ -14,6 +14,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from capture.outbox import Outbox, OutboxError, OutboxFull
+from consent.errors import KeyDestroyed
+from consent.session_keys import opens
 
 
 @pytest.fixture
@@ -143,3 +145,97 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost_or_doubled(tmp_path: 
     assert sorted(set(numbers)) == sorted(numbers)
     assert set(range(acknowledged + 1)) <= set(numbers)
     assert outbox.contains(UUID(int=0))
+
+
+def test_a_payload_never_lies_on_the_disk_as_text(outbox: Outbox, tmp_path: Path) -> None:
+    for kind in ("signal", "ballot"):
+        outbox.put(kind, {"software": f"canary-of-a-{kind}"}, key=uuid4())
+    outbox.hold("signal", {"software": "canary-held"}, key=uuid4())
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"canary" not in stored
+    assert [entry.payload["software"] for entry in outbox.pending()] == [
+        "canary-of-a-signal",
+        "canary-of-a-ballot",
+    ]
+
+
+def test_only_a_signal_carries_its_key_to_the_centre(outbox: Outbox) -> None:
+    signal_key, ballot_key = uuid4(), uuid4()
+    committed = outbox.hold("signal", {"n": 1}, key=signal_key)
+    outbox.release(signal_key)
+    outbox.put("ballot", {"n": 2}, key=ballot_key)
+    first, second = outbox.pending()
+    assert first.salt is not None
+    assert opens(committed, first.salt, b'{"n":1}')
+    assert second.salt is None
+
+
+def test_what_an_earlier_version_left_as_text_is_sealed(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "o.sqlite")
+    key = uuid4()
+    outbox.put("signal", {"n": 1}, key=key)
+    outbox._db.execute("UPDATE entry SET payload = ?", (b'{"n": 1, "software": "canary"}',))
+    outbox.close()
+    again = Outbox(tmp_path / "o.sqlite")
+    assert b"canary" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert [entry.payload for entry in again.pending()] == [{"n": 1, "software": "canary"}]
+
+
+def test_a_tombstone_is_confirmed_only_by_an_answer_to_itself(outbox: Outbox) -> None:
+    keys = [uuid4() for _ in range(3)]
+    for n, key in enumerate(keys):
+        outbox.put("signal", {"n": n}, key=key)
+    in_flight = outbox.pending()
+    assert outbox.erase(keys[1]) == 1  # withdrawn while the batch is on its way
+    assert outbox.erase(keys[1]) == 0
+    outbox.mark_delivered(3, in_flight)
+    assert outbox.pending() == ()
+    assert outbox.depth() == 1
+    (stone,) = outbox.tombstones()
+    assert (stone.seq, stone.kind, stone.payload) == (2, "erased", {"record_id": str(keys[1])})
+    outbox.mark_delivered(3, (stone,))
+    assert (outbox.tombstones(), outbox.depth()) == ((), 0)
+
+
+def test_tombstones_are_sent_in_runs_without_a_gap(outbox: Outbox) -> None:
+    keys = [uuid4() for _ in range(5)]
+    for key in keys:
+        outbox.put("signal", {}, key=key)
+    outbox.mark_delivered(5, outbox.pending())
+    for place in (0, 1, 3):
+        outbox.erase(keys[place])
+    assert [entry.seq for entry in outbox.tombstones()] == [1, 2]
+    outbox.mark_delivered(5, outbox.tombstones())
+    assert [entry.seq for entry in outbox.tombstones()] == [4]
+
+
+def test_a_late_withdrawal_finds_the_number_of_a_pruned_entry(outbox: Outbox) -> None:
+    key = uuid4()
+    outbox.put("signal", {"n": 1}, key=key)
+    outbox.mark_delivered(1, outbox.pending())
+    assert outbox.prune(timedelta(0)) == 1
+    assert outbox.keys.destroyed(key)
+    assert outbox.pending(after=0) == ()
+    outbox.erase(key)
+    assert [(entry.seq, entry.kind) for entry in outbox.tombstones()] == [(1, "erased")]
+
+
+def test_numbers_are_forgotten_in_the_end(outbox: Outbox) -> None:
+    key = uuid4()
+    outbox.put("signal", {"n": 1}, key=key)
+    outbox.mark_delivered(1, outbox.pending())
+    outbox.prune(timedelta(0), remember=timedelta(0))
+    assert not outbox.contains(key)
+    assert outbox.put("signal", {"n": 2}, key=uuid4()) == 2
+
+
+def test_a_discarded_entry_takes_its_key_along_a_released_one_does_not(outbox: Outbox) -> None:
+    held, released = uuid4(), uuid4()
+    outbox.hold("signal", {}, key=held)
+    outbox.put("signal", {}, key=released)
+    outbox.discard(held)
+    outbox.discard(released)
+    assert outbox.keys.destroyed(held)
+    assert not outbox.keys.destroyed(released)
+    with pytest.raises(KeyDestroyed):
+        outbox.hold("signal", {}, key=held)
