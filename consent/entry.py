@@ -32,6 +32,9 @@ Vkey = Annotated[str, StringConstraints(pattern=r"^[^\s+]{1,200}\+[0-9a-f]{8}\+[
 SignatureLine = Annotated[str, StringConstraints(pattern=r"^\u2014 \S{1,200} [A-Za-z0-9+/=]{90,6000}$")]
 
 _STRICT: Final = ConfigDict(extra="forbid")
+_PLAIN: Final = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False
+)
 
 
 class EntryKind(StrEnum):
@@ -348,7 +351,7 @@ def _plain(document: dict[str, Any]) -> bytes:
 
     A document that rfc8785 itself would refuse is never equal to a stored body.
     """
-    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return _PLAIN.encode(document).encode()
 
 
 @cache

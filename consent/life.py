@@ -108,7 +108,8 @@ class Course:
             state = self._states.get(entry.record_id)
             if state is None:
                 raise LedgerCorrupt(f"the {entry.kind} of an unknown consent {entry.record_id}")
-            self._slots[entry.record_id] = replace(slot.after(entry, state), gaps=())
+            after = slot.after(entry, state)
+            self._slots[entry.record_id] = replace(after, gaps=()) if after.gaps else after
         elif isinstance(entry, Genesis):
             self.log_id = entry.log
         elif isinstance(entry, KeyIntroduced | KeyRetired):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -229,6 +230,7 @@ def with_key(history: KeyHistory, step: KeyIntroduced | KeyRetired) -> KeyHistor
     )
 
 
+@lru_cache(maxsize=4096)  # the entries of one record lie close together
 def _uuid(text: str | None) -> UUID | None:
     return None if text is None else UUID(text)
 

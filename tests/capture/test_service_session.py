@@ -12,17 +12,20 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+import rfc8785
 
 from capture.consent_script import ConsentScript, decide_scripted, offer_scripted
 from capture.errors import NoVideoTrack
 from capture.outbox import Outbox, OutboxFull
 from capture.service_session import ServiceSession, SessionResult, settle
 from capture.source import MediaDevice, SourceHealth
+from consent.entry import Outcome
 from consent.errors import LedgerUnavailable, NotPermitted
 from consent.gate import Gate, Permitted
 from consent.ledger import ConsentStore
 from consent.purpose import Purpose
 from consent.record import IndicatedBy
+from consent.session_keys import commitment
 from consent.state import State
 from inference.media import Frame
 from inference.session import SessionFacts
@@ -322,3 +325,101 @@ def test_a_restart_settles_what_was_held(desk: Desk, then: State | None, release
     assert len(desk.outbox.pending()) == released
     assert desk.outbox.held() == ()
     assert settle(desk.store, desk.outbox) == 0
+
+
+# -- the slot in the log ----------------------------------------------------------------------------
+
+
+def _kinds(desk: Desk) -> list[str]:
+    return [entry.kind for entry in desk.store.log.of_record(desk.record_id)]
+
+
+def test_a_session_has_its_slot_from_before_the_device_to_the_signal(desk: Desk) -> None:
+    seen: list[list[str]] = []
+    opened = desk.camera.open
+
+    def open_and_look(purposes: frozenset[Purpose]) -> MediaDevice:
+        seen.append(_kinds(desk))
+        return opened(purposes)
+
+    desk.camera.open = open_and_look  # type: ignore[method-assign]  # the camera looks at the log first
+    result = desk.session().run()
+    assert result.signal is not None
+    assert seen[0][-1] == "session-started", "the slot is there before a device is open"
+    slot = desk.store.slot(desk.record_id)
+    assert slot.ended is not None
+    assert _kinds(desk)[-2:] == ["completed", "session-ended"]
+    assert (slot.ended.units, slot.ended.gaps, slot.ended.gap_ms) == (5, 2, 750)
+    assert [(gap.losses, gap.gap_ms) for gap in slot.gaps] == [(2, 750)]
+    assert slot.ended.outcome is Outcome.SIGNAL
+    assert 0 < slot.ended.processed_ms.image <= slot.ended.consented_ms + 1
+    (entry,) = desk.outbox.pending()
+    assert entry.salt is not None
+    assert slot.ended.commitment == commitment(entry.salt, rfc8785.dumps(entry.payload))
+    assert desk.store.verify().ok
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome"),
+    [
+        ("empty seat", Outcome.NOTHING),
+        ("withdrawn", Outcome.WITHDRAWN),
+        ("revoked", Outcome.STOPPED),
+        ("our fault", Outcome.FAILED),
+    ],
+)
+def test_every_ending_closes_the_slot_and_commits_to_nothing(desk: Desk, how: str, outcome: Outcome) -> None:
+    def end(taken: int) -> None:
+        if taken == 3 and how == "withdrawn":
+            desk.withdraw()
+        elif taken == 3 and how == "revoked":
+            desk.store.apply(desk.record_id, State.REVOKED, IndicatedBy.CONTROLLER, "bystander")
+        elif taken == 3:
+            raise ZeroDivisionError
+
+    if how == "empty seat":
+        desk.analysis.face_s = 0
+    else:
+        desk.analysis.on_take = end
+    desk.session().run()
+    ended = desk.store.slot(desk.record_id).ended
+    assert ended is not None
+    assert (ended.outcome, ended.commitment) == (outcome, None)
+    assert desk.nothing_left()
+    assert desk.store.verify().ok
+
+
+def test_an_expired_consent_closes_its_slot_before_its_signal_leaves(desk: Desk) -> None:
+    def expire(taken: int) -> None:
+        if taken == 3:
+            desk.store.apply(desk.record_id, State.EXPIRED, IndicatedBy.SYSTEM, "time-limit")
+
+    desk.analysis.on_take = expire
+    result = desk.session().run()
+    ended = desk.store.slot(desk.record_id).ended
+    assert (result.state, result.signal is not None) == (State.EXPIRED, True)
+    assert ended is not None
+    assert ended.outcome is Outcome.SIGNAL
+    assert ended.commitment is not None
+
+
+def test_no_device_is_opened_without_a_slot(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: UUID) -> None:
+        raise LedgerUnavailable("database or disk is full")
+
+    session = desk.session()
+    monkeypatch.setattr(desk.store, "session_started", full)
+    result = session.run()
+    assert desk.camera.opened is None
+    assert (result.state, result.units) == (State.REVOKED, 0)
+    assert result.error is not None
+    assert "disk is full" in result.error
+
+
+def test_a_signal_of_a_lost_session_is_not_sent(desk: Desk) -> None:
+    desk.store.session_started(desk.record_id)
+    desk.outbox.hold("signal", {"at": datetime.now(UTC).isoformat()}, key=desk.record_id)
+    desk.store.apply(desk.record_id, State.EXPIRED, IndicatedBy.SYSTEM, "time-limit")
+    assert settle(desk.store, desk.outbox) == 0  # killed after the hold, before the end was logged
+    assert desk.store.slot(desk.record_id).ended is None
+    assert desk.nothing_left()

@@ -275,13 +275,16 @@ def test_the_kinds_of_the_contract_exist() -> None:
     } == KINDS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     document=st.dictionaries(
-        st.text("abcdefghij_", min_size=1),
+        st.text("abcdefghij_", min_size=1, max_size=8),
         st.recursive(
             st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
-            lambda part: st.lists(part) | st.dictionaries(st.text("xyz"), part),
+            lambda part: (
+                st.lists(part, max_size=3) | st.dictionaries(st.text("xyz", max_size=3), part, max_size=3)
+            ),
+            max_leaves=6,
         ),
     )
 )
