@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from consent.checkpoint import WitnessedCheckpoint, WitnessPolicy
+from consent.checkpoint import Checkpoint, WitnessedCheckpoint, WitnessPolicy
 from consent.errors import EntryTooLarge, TilesRefused
 from consent.merkle import HASH_BYTES, Frontier, Node, Nodes, leaf_hash
 
@@ -34,7 +34,7 @@ class Tile:
     """One file of a log.
 
     Attributes:
-        level: Level of a tile, of which each hash covers `256 ** level` entries; None for a bundle of entries.
+        level: Level of a tile: each hash covers `256 ** level` entries; None for a bundle of entries.
         index: Index within the level.
         width: Hashes or entries in it; below 256 at the right edge of the tree.
     """
@@ -189,13 +189,19 @@ class FolderReport:
 
 
 def check_folder(
-    folder: Path, policy: WitnessPolicy, *, progress: Callable[[int, int], None] | None = None
+    folder: Path,
+    policy: WitnessPolicy,
+    *,
+    known: Sequence[Checkpoint] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> FolderReport:
     """Check a whole exported log from its checkpoint.
 
     Args:
         folder: The export.
         policy: Whose signatures count.
+        known: Checkpoints of this log kept elsewhere, such as a witness's latest: the export must go on
+            from each of them. Without one, an older state of the log passes for the present one.
         progress: Called with entries checked and entries there are, a bundle at a time.
 
     Raises:
@@ -205,6 +211,8 @@ def check_folder(
     witnessed = policy.check(_read(folder, CHECKPOINT))
     size = witnessed.checkpoint.size
     _check_files(folder, size)
+    _check_reach(witnessed.checkpoint, known)
+    due = [kept for kept in known if kept.size]
     tree, rows = Frontier(), _Rows(folder)
     for bundle in _row(None, size):
         entries = parse_bundle(_read(folder, bundle.path))
@@ -212,12 +220,22 @@ def check_folder(
             raise TilesRefused(f"{bundle.path} holds {len(entries)} entries; {bundle.width} are due")
         for entry in entries:
             rows.take(tree.append(leaf_hash(entry)))
+            if due and any(kept.size == tree.size and kept.root != tree.root() for kept in due):
+                raise TilesRefused(f"at size {tree.size} the log had another root before: it was rewritten")
         if progress is not None:
             progress(tree.size, size)
     rows.finish(size)
     if tree.root() != witnessed.checkpoint.root:
         raise TilesRefused("the entries of the folder do not have the root that the checkpoint names")
     return FolderReport(witnessed, 1 + sum(1 for _ in tiles_of(size)), size)
+
+
+def _check_reach(checkpoint: Checkpoint, known: Sequence[Checkpoint]) -> None:
+    for kept in known:
+        if kept.origin != checkpoint.origin:
+            raise TilesRefused(f"a checkpoint of {kept.origin} says nothing about {checkpoint.origin}")
+        if kept.size > checkpoint.size:
+            raise TilesRefused(f"the log had {kept.size} entries before; this one has {checkpoint.size}")
 
 
 def read_entries(folder: Path, size: int) -> Iterator[bytes]:
