@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from fastapi import Request
 
 from api.accounts import Accounts
 from api.authorization import Role
 from api.database import Database
 from api.errors import Refused
+from api.guards import client_address
 from api.passwords import PasswordQueue, Passwords, count_failure, is_paused, network_of
 from tests.api.running import running
 from tests.api.senders import enrolled_edge, signal
@@ -156,6 +158,23 @@ def test_a_thief_of_a_session_guesses_the_password_no_faster(accounts: Accounts,
 )
 def test_what_counts_as_one_address(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "found"),
+    [
+        ("198.51.100.7", "", "198.51.100.7"),
+        ("198.51.100.7", "203.0.113.9", "198.51.100.7"),
+        ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", "1.2.3.4, 203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", "203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        ("10.0.0.1", "", "10.0.0.1"),
+    ],
+)
+def test_only_a_trusted_proxy_tells_where_a_login_comes_from(peer: str, forwarded: str, found: str) -> None:
+    headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
+    request = Request({"type": "http", "headers": headers, "client": (peer, 4711)})
+    assert client_address(request, ("10.0.0.1", "10.0.0.2")) == found
 
 
 def test_a_password_is_checked_without_holding_a_connection(
