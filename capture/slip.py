@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 LONGEST_SCAN: Final = 4_000
 """Characters of a scanned slip that are read; the text of a receipt has about half of them."""
-_CODE: Final = re.compile(r"(?<![0-9A-Za-z-])[0-9A-Za-z]{4}(?:-[0-9A-Za-z]{4}){3}(?![0-9A-Za-z-])")
+_CODE: Final = r"([0-9A-Za-z]{4}(?:-[0-9A-Za-z]{4}){3})"
+_SLIP: Final = re.compile(rf"hailong receipt 1\s*[0-9A-Fa-f-]{{36}}\s*{_CODE}", re.IGNORECASE)
+_ALONE: Final = re.compile(rf"(?<![0-9A-Za-z-]){_CODE}(?![0-9A-Za-z-])")
 _QUIET_ZONE: Final = 4
 
 
@@ -56,10 +58,11 @@ def read_code(scanned: str) -> str:
     try:
         return normalised(scanned)
     except ReceiptRefused:
-        found = _CODE.search(scanned[:LONGEST_SCAN])
+        scanned = scanned[:LONGEST_SCAN]
+        found = _SLIP.search(scanned) or _ALONE.search(scanned)
         if found is None:
             raise
-        return normalised(found[0])
+        return normalised(found[1])
 
 
 def root_in_short(receipt: Receipt) -> tuple[str, str]:
