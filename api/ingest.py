@@ -33,7 +33,7 @@ from api.settings import IngestSettings
 from inference.signal import Ballot, Signal
 
 _STATEMENT: Final = ingest_statement()
-_MODELS: Final[dict[str, type[Signal] | type[Ballot]]] = {SIGNAL: Signal, BALLOT: Ballot}
+_MODELS: Final[dict[str, type[Signal | Ballot]]] = {SIGNAL: Signal, BALLOT: Ballot}
 
 
 class _Tombstone(BaseModel):

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.database import Database
 from api.eraser import CentralEraser
-from api.erasure import certificate, erase
-from api.erasure_file import ErasureFile
-from api.ingest import Ingest
+from api.erasure import ErasureState, certificate, erase, find_erasure, list_erasures, queue
+from api.erasure_file import ErasureFile, ErasureLine
+from api.errors import ErasureFileDamaged, Refused
+from api.ingest import Ingest, Receipt
 from api.physical import RewriteRule
 from api.settings import IngestSettings
 from consent.checkpoint import Ed25519Signer
-from tests.api.senders import Edge, signal
+from inference.signal import Criterion
+from tests.api.senders import Edge, enrolled_edge, signal
 from tests.api.test_ingest import count, rollup_faults
 
 AT_ONCE = RewriteRule(now_mb=1000, from_hour=2, to_hour=5)
@@ -67,3 +74,190 @@ def test_a_withdrawn_signal_goes_with_its_part_of_both_rollups(
         assert rollup_faults(database) == []
     assert count(database, "signals") == 5
     assert eraser.run_once() == 0
+
+
+def batch(edge: Edge, first: int, entries: list[dict[str, Any]]) -> bytes:
+    numbered = [{"seq": number, **entry} for number, entry in enumerate(entries, first)]
+    return json.dumps({"edge": str(edge.id), "first_seq": first, "entries": numbered}).encode()
+
+
+def send(database: Database, edge: Edge, first: int, *entries: dict[str, Any]) -> Receipt:
+    body = batch(edge, first, list(entries))
+    return Ingest(database, IngestSettings()).accept(body, edge.sign(body))
+
+
+def ballot(rng: random.Random, session_id: str | None, counter: str = "counter-1") -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "ballot_id": str(UUID(int=rng.getrandbits(128), version=4)),
+        "counter": counter,
+        "cast_at": datetime.now(UTC).isoformat(),
+        "session_id": session_id,
+        "satisfied": {criterion.value: rng.random() < 0.5 for criterion in Criterion},
+    }
+
+
+def test_nothing_of_an_erased_consent_is_taken_again(
+    database: Database, edge: Edge, eraser: CentralEraser, seed: int
+) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    payload = signal(rng)
+    send(database, edge, 1, {"kind": "signal", "payload": payload})
+    record_id = UUID(payload["consent_record_id"])
+    erase(database, record_id, "withdrawn")
+    eraser.run_once()
+    # The same entry again, the same session under a new number, its ballot, and what cannot be a signal.
+    assert send(database, edge, 1, {"kind": "signal", "payload": payload}).repeated == 1
+    late = signal(rng) | {"consent_record_id": str(record_id)}
+    vote = ballot(rng, payload["session_id"])
+    receipt = send(
+        database, edge, 2, {"kind": "signal", "payload": late}, {"kind": "ballot", "payload": vote}
+    )
+    assert (receipt.high_water, receipt.inserted, receipt.erased, receipt.ballots) == (3, 0, 1, 1)
+    assert send(database, edge, 2, {"kind": "signal", "payload": late}).repeated == 1
+    assert count(database, "signals") == 0
+    with database.transaction() as connection:
+        assert connection.execute("SELECT session_id FROM ballots").fetchall() == [(None,)]
+
+
+def test_a_tombstone_erases_what_came_before_it(
+    database: Database, edge: Edge, eraser: CentralEraser, seed: int
+) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    payload, other = signal(rng), signal(rng)
+    salt = base64.b64encode(bytes(range(32))).decode()
+    send(
+        database,
+        edge,
+        1,
+        {"kind": "signal", "payload": payload, "salt": salt},
+        {"kind": "signal", "payload": other},
+        {"kind": "ballot", "payload": ballot(rng, payload["session_id"])},
+    )
+    tombstone = {"kind": "erased", "payload": {"record_id": payload["consent_record_id"]}}
+    for _ in range(2):
+        receipt = send(database, edge, 1, tombstone)
+        assert (receipt.high_water, receipt.repeated) == (3, 1)
+    # A tombstone under a number that belongs to another consent is no tombstone.
+    with pytest.raises(Refused) as caught:
+        send(database, edge, 2, tombstone)
+    assert caught.value.kind == "sequence-reused"
+    never_sent = str(UUID(int=rng.getrandbits(128), version=4))
+    receipt = send(database, edge, 4, {"kind": "erased", "payload": {"record_id": never_sent}})
+    assert (receipt.high_water, receipt.erased, receipt.quarantined) == (4, 1, ())
+    assert eraser.run_once() == 2
+    assert [found.state for found in list_erasures(database)] == [ErasureState.DONE] * 2
+    done = certificate(database, UUID(payload["consent_record_id"]))
+    assert done is not None
+    removed = {store.name: store.removed for store in done.stores}
+    assert (removed["signals"], removed["ballots"]) == (1, 1)
+    assert (count(database, "signals"), count(database, "ballots"), count(database, "receipts")) == (1, 1, 4)
+    with database.transaction() as connection:
+        assert connection.execute("SELECT session_id FROM ballots").fetchall() == [(None,)]
+    assert rollup_faults(database) == []
+
+
+def test_an_edge_erases_its_own_consents_only(database: Database, edge: Edge, seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    payload = signal(rng)
+    send(database, edge, 1, {"kind": "signal", "payload": payload})
+    other = enrolled_edge(database, ["counter-9"])
+    receipt = send(
+        database, other, 1, {"kind": "erased", "payload": {"record_id": payload["consent_record_id"]}}
+    )
+    assert [item.reason for item in receipt.quarantined] == ["not-own-consent"]
+    assert list_erasures(database) == ()
+
+
+def test_ballots_count_once_and_only_at_enrolled_counters(database: Database, edge: Edge, seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    vote = ballot(rng, None)
+    entries = [vote, vote, ballot(rng, None, "elsewhere"), vote | {"satisfied": {}}, vote | {"note": "x"}]
+    receipt = send(database, edge, 1, *({"kind": "ballot", "payload": item} for item in entries))
+    assert (receipt.high_water, receipt.ballots) == (5, 1)
+    assert [item.reason for item in receipt.quarantined] == [
+        "duplicate-ballot",
+        "counter-not-enrolled",
+        "bad-ballot:value_error:",
+        "bad-ballot:extra_forbidden:",
+    ]
+    assert send(database, edge, 1, {"kind": "ballot", "payload": vote}).repeated == 1
+    assert count(database, "ballots") == 1
+
+
+@pytest.mark.parametrize("salt", ["", "AAAA", "A" * 43, base64.b64encode(b"x" * 31).decode(), 7, None])
+def test_a_wrong_salt_is_set_aside(database: Database, edge: Edge, salt: object) -> None:
+    entry = {"kind": "signal", "payload": signal(random.Random(1)), "salt": salt}  # noqa: S311 - a seeded sequence, no secret
+    assert [item.reason for item in send(database, edge, 1, entry).quarantined] == ["bad-salt"]
+
+
+def test_a_large_table_waits_for_the_night_and_the_store_says_so(
+    database: Database, edge: Edge, file: ErasureFile, seed: int
+) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    payload = signal(rng)
+    send(database, edge, 1, {"kind": "signal", "payload": payload})
+    record_id = UUID(payload["consent_record_id"])
+    hour = datetime.now().astimezone().hour
+    night = RewriteRule(now_mb=0, from_hour=(hour + 2) % 24, to_hour=(hour + 3) % 24)
+    erase(database, record_id, "withdrawn")
+    assert CentralEraser(database, file, SIGNER, rule=night).run_once() == 0
+    found = find_erasure(database, record_id)
+    assert found is not None
+    assert found.state is ErasureState.STARTED
+    states = {store.name: (store.done, store.note) for store in found.stores}
+    assert states["signals"] == (True, "")
+    assert not states["dead-rows"][0]
+    assert "night" in states["dead-rows"][1]
+    assert certificate(database, record_id) is None
+    assert count(database, "signals") == 0
+    assert CentralEraser(database, file, SIGNER, rule=AT_ONCE).run_once() == 1
+
+
+def test_a_snapshot_that_still_sees_the_rows_keeps_the_certificate_back(
+    database: Database, edge: Edge, eraser: CentralEraser, dsn: str, seed: int
+) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    payload = signal(rng)
+    send(database, edge, 1, {"kind": "signal", "payload": payload})
+    record_id = UUID(payload["consent_record_id"])
+    with psycopg.connect(dsn) as dump:
+        dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        dump.execute("SELECT 1 FROM edges")  # a dump has begun
+        erase(database, record_id, "withdrawn")
+        assert eraser.run_once() == 0
+        found = find_erasure(database, record_id)
+        assert found is not None
+        assert "still sees deleted rows" in found.fault
+    deadline = time.monotonic() + 30
+    while certificate(database, record_id) is None:  # a rewritten table rests before it is locked again
+        assert time.monotonic() < deadline
+        eraser.run_once()
+
+
+def test_the_list_outside_the_database_bears_a_crash_and_no_change(file: ErasureFile) -> None:
+    lines = [
+        ErasureLine(UUID(int=number), None, "withdrawn", datetime(2026, 11, 22, tzinfo=UTC))
+        for number in (1, 2)
+    ]
+    assert file.add(lines[0])
+    assert not file.add(lines[0])
+    with file.path.open("a", encoding="utf-8") as stream:
+        stream.write('{"at": "20')  # the power went
+    assert ErasureFile(file.path).lines() == (lines[0],)
+    assert ErasureFile(file.path).add(lines[1])
+    assert ErasureFile(file.path).lines() == tuple(lines)
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    text = file.path.read_text(encoding="utf-8")
+    file.path.write_text(text.replace("record_id", "record-id", 1), encoding="utf-8")
+    with pytest.raises(ErasureFileDamaged, match="line 1"):
+        ErasureFile(file.path).lines()
+
+
+def test_the_asking_is_in_the_callers_transaction(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.transaction() as connection:  # noqa: PT012 - what fails is the transaction
+        assert queue(connection, UUID(int=7), "invalidated")
+        raise RuntimeError
+    assert find_erasure(database, UUID(int=7)) is None
+    with pytest.raises(ValueError, match="caused by"):
+        erase(database, UUID(int=7), "because")
