@@ -4,7 +4,7 @@ import hmac
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import structlog
@@ -23,7 +23,7 @@ from api.metrics import Metrics
 from api.problems import problem
 from api.schema import PPM
 from api.settings import Settings
-from inference.signal import Code, Signal, Unit
+from inference.signal import Ballot, Code, Signal, Unit
 
 SESSION_COOKIE: Final = "hailong_session"
 _log: Final = structlog.get_logger("api.wire")
@@ -33,12 +33,35 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class EntryDocument(_Model):
-    """One numbered entry of an edge's outbox."""
+class SignalEntry(_Model):
+    """A signal; the salt is the session key that opens its commitment in the edge's log."""
 
     seq: Annotated[int, Field(ge=1)]
-    kind: Annotated[str, Field(min_length=1, max_length=64)]
+    kind: Literal["signal"]
     payload: Signal
+    salt: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")] | None = None
+
+
+class BallotEntry(_Model):
+    """What a citizen said themselves."""
+
+    seq: Annotated[int, Field(ge=1)]
+    kind: Literal["ballot"]
+    payload: Ballot
+
+
+class ErasedConsent(_Model):
+    """Whose data an entry held."""
+
+    record_id: UUID
+
+
+class ErasedEntry(_Model):
+    """An entry that the edge has emptied; under a number that was sent before, the centre erases it, too."""
+
+    seq: Annotated[int, Field(ge=1)]
+    kind: Literal["erased"]
+    payload: ErasedConsent
 
 
 class BatchDocument(_Model):
@@ -46,7 +69,10 @@ class BatchDocument(_Model):
 
     edge: UUID
     first_seq: Annotated[int, Field(ge=1)]
-    entries: Annotated[list[EntryDocument], Field(min_length=1, max_length=500)]
+    entries: Annotated[
+        list[Annotated[SignalEntry | BallotEntry | ErasedEntry, Field(discriminator="kind")]],
+        Field(min_length=1, max_length=500),
+    ]
 
 
 class QuarantinedEntry(_Model):
@@ -139,6 +165,8 @@ def build_router(  # noqa: C901 - a list of short routes, not one branching func
             inserted=receipt.inserted,
             repeated=receipt.repeated,
             quarantined=len(receipt.quarantined),
+            ballots=receipt.ballots,
+            erased=receipt.erased,
         )
         return BatchReceipt(
             high_water=receipt.high_water,
