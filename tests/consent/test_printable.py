@@ -35,14 +35,18 @@ def _words(language: str) -> dict[str, Any]:
     return tomllib.loads(resources.files("consent").joinpath(f"printing/{language}.toml").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("language", printable.LANGUAGES)
 @pytest.mark.parametrize("end", State)
-def test_each_end_prints_as_the_same_bytes(
-    documents: dict[State, RecordDocument], end: State, language: str
+def test_each_end_prints(documents: dict[State, RecordDocument], end: State) -> None:
+    language = printable.LANGUAGES[list(State).index(end) % 2]
+    assert printable.pdf(documents[end], language).startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize("language", printable.LANGUAGES)
+def test_the_same_document_prints_as_the_same_bytes(
+    documents: dict[State, RecordDocument], language: str
 ) -> None:
-    made = printable.pdf(documents[end], language)
-    assert made.startswith(b"%PDF-")
-    assert made == printable.pdf(documents[end], language)
+    document = documents[State.WITHDRAWN]
+    assert printable.pdf(document, language) == printable.pdf(document, language)
 
 
 def test_languages_and_records_differ(documents: dict[State, RecordDocument]) -> None:
