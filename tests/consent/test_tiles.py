@@ -204,6 +204,23 @@ def test_a_checkpoint_of_another_key_is_refused(tmp_path: Path) -> None:
         check_folder(folder, _policy(log))
 
 
+def test_an_export_is_held_against_checkpoints_kept_elsewhere(tmp_path: Path) -> None:
+    log = SmallLog.of(300)
+    folder = log.write(tmp_path / "log")
+    known = [log.checkpoint(size) for size in (0, 1, 256, 299, 300)]
+    assert check_folder(folder, _policy(log), known=known).entries == 300
+    forged = log.rewritten(200, b"rewritten")
+    for kept, words in (
+        (forged.checkpoint(256), "at size 256 the log had another root"),
+        (forged.checkpoint(), "at size 300 the log had another root"),
+        (SmallLog.of(301).checkpoint(), "had 301 entries before"),
+        (SmallLog.of(3, origin="hailong/edge/another").checkpoint(), "says nothing about"),
+    ):
+        with pytest.raises(TilesRefused, match=words):
+            check_folder(folder, _policy(log), known=[*known, kept])
+    assert check_folder(folder, _policy(log), known=[forged.checkpoint(200)]).entries == 300
+
+
 def test_an_export_does_not_overwrite(tmp_path: Path) -> None:
     log = SmallLog.of(3)
     folder = log.write(tmp_path / "log")
