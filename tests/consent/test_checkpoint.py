@@ -333,9 +333,10 @@ def test_every_checkpoint_survives_its_text(size: int, root: bytes, extensions: 
 
 
 def _substitutions(note: bytes, step: int = 1) -> Iterator[bytes]:
-    for place in range(len(note)):
-        for offset in range(1, 256, step):
-            yield note[:place] + bytes([(note[place] + offset) % 256]) + note[place + 1 :]
+    """Yield the note with each byte replaced by each other, or every `step`-th of these."""
+    for number in range(0, len(note) * 255, step):
+        place, offset = number // 255, number % 255 + 1
+        yield note[:place] + bytes([(note[place] + offset) % 256]) + note[place + 1 :]
 
 
 def _shifts(note: bytes) -> Iterator[bytes]:
@@ -377,11 +378,11 @@ def test_no_single_byte_of_a_checkpoint_can_be_another(capsys: pytest.CaptureFix
     note = _note()
     known = [verifier(_log().vkey())]
     tried, accepted = _accepted(_substitutions(note), lambda altered: open_note(altered, known))
-    _, lax = _accepted(_substitutions(note), _lax)
+    tried_lax, lax = _accepted(_substitutions(note, 4), _lax)
     with capsys.disabled():
         sys.stdout.write(
             f"\ncheckpoint, each byte replaced by each other: {tried} tried, accepted by the strict verifier "
-            f"{len(accepted)}, by a lax one {len(lax)}\n"
+            f"{len(accepted)}; of {tried_lax} a lax one accepts {len(lax)}\n"
         )
     assert tried == len(note) * 255
     assert accepted == []
@@ -402,7 +403,7 @@ def test_no_single_byte_of_a_witnessed_checkpoint_can_be_another(step: int) -> N
 
 
 @_needs_ml_dsa
-@pytest.mark.parametrize("step", [255, pytest.param(1, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
+@pytest.mark.parametrize("step", [1019, pytest.param(1, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 def test_no_single_byte_of_a_post_quantum_checkpoint_can_be_another(step: int) -> None:
     signers = (_log(), _post_quantum())
     policy = WitnessPolicy(tuple(verifier(signer.vkey()) for signer in signers), quorum=0)
