@@ -45,19 +45,20 @@ def export_command(
     from api.central_log import CentralLog  # noqa: PLC0415 - as above
     from api.commands import open_database, settings_of  # noqa: PLC0415 - as above
     from api.trends import local_today  # noqa: PLC0415 - as above
+    from api.witnesses import Witnesses  # noqa: PLC0415 - as above
 
     try:
         settings = settings_of(config)
         with open_database(config) as database, _Bars() as bars:
+            log = CentralLog(database, settings.log_dir)
             done = export(
-                CentralLog(database, settings.log_dir),
+                log,
+                Witnesses(log, settings.log),
                 folder,
                 Scope(settings.pages.minimum_n, local_today()),
                 made_at=datetime.now(UTC),
                 software=metadata.version("hailong"),
                 actor=actor,
-                witnesses=[witness.vkey for witness in settings.log.witnesses],
-                quorum=settings.log.quorum,
                 progress=bars.tell,
             )
     except (ApiError, ConsentError) as error:

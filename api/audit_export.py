@@ -7,7 +7,7 @@ next. The files' digests are appended to the log and a new checkpoint is signed 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -34,7 +34,8 @@ from api.figures import months_of
 from api.log import Kind, append, log_size
 from api.releases import Release
 from api.tree import StoredNodes
-from consent.checkpoint import KeyHistory, KeyPeriod, peek
+from api.witnesses import Witnesses
+from consent.checkpoint import KeyHistory, KeyPeriod, WitnessPolicy, peek
 from consent.tiles import TILE_WIDTH, write_folder
 from inference.signal import Signal
 
@@ -88,27 +89,25 @@ class Scope:
 
 def export(
     log: CentralLog,
+    witnesses: Witnesses,
     folder: Path,
     scope: Scope,
     *,
     made_at: datetime,
     software: str,
     actor: str,
-    witnesses: Sequence[str] = (),
-    quorum: int = 1,
     progress: Progress | None = None,
 ) -> Exported:
     """Write an export into a new folder.
 
     Args:
         log: The centre's log.
+        witnesses: Asked to cosign the checkpoint over the export; those that cannot be reached are left out.
         folder: Where to write; must be new or empty.
         scope: What the pages publish.
         made_at: Time of the export.
         software: Release of this program.
         actor: Who exports; the log will tell.
-        witnesses: Public keys of the witnesses.
-        quorum: How many of them a checkpoint needs.
         progress: Told how far each part is.
 
     Raises:
@@ -122,13 +121,12 @@ def export(
             raise ExportRefused(f"{folder} is not empty: name a new folder for the export")
         return _export(
             log,
+            witnesses,
             folder,
             scope,
             made_at=made_at,
             software=software,
             actor=actor,
-            witnesses=tuple(witnesses),
-            quorum=quorum,
             progress=progress or _silent,
         )
     except OSError as error:
@@ -137,14 +135,13 @@ def export(
 
 def _export(
     log: CentralLog,
+    witnesses: Witnesses,
     folder: Path,
     scope: Scope,
     *,
     made_at: datetime,
     software: str,
     actor: str,
-    witnesses: tuple[str, ...],
-    quorum: int,
     progress: Progress,
 ) -> Exported:
     database = log.database
@@ -158,7 +155,7 @@ def _export(
     figures = months_of(releases, minimum_n=scope.minimum_n, today=scope.today)
     write_json(folder / ABOUT, about.document())
     write_json(folder / FIGURES, figures)
-    write_json(folder / KEYS, Keys(log.keys(), histories, witnesses, quorum).document())
+    write_json(folder / KEYS, _keys(witnesses.policy(), histories).document())
     signals = _write_signals(
         database, folder / SIGNALS, {edge: item[0] for edge, item in edges.items()}, progress
     )
@@ -166,9 +163,16 @@ def _export(
         _write_log(database, folder / EDGES / str(edge), note, edge_size, edge, progress)
     with database.transaction() as connection:
         append(connection, Kind.EXPORT, {"actor": actor, "files": digests(folder), "log_size": size})
-    note = log.checkpoint()
+    log.checkpoint()
+    witnesses.submit()
+    note = witnesses.status().note
     _write_log(database, folder / CENTRE, note, peek(note).size, None, progress)
     return Exported(peek(note).size, len(edges), signals, len(figures))
+
+
+def _keys(policy: WitnessPolicy, edges: dict[UUID, KeyHistory]) -> Keys:
+    log = policy.log if isinstance(policy.log, KeyHistory) else KeyHistory.of(key.vkey() for key in policy.log)
+    return Keys(log, edges, tuple(key.vkey() for key in policy.witnesses), policy.quorum)
 
 
 def _write_signals(database: Database, path: Path, folded: dict[UUID, int], progress: Progress) -> int:

@@ -20,6 +20,7 @@ from api.ingest import Ingest
 from api.releases import shown_days
 from api.schema import DAY_ZONE
 from api.settings import IngestSettings, LogSettings
+from api.witnesses import Witnesses
 from consent.checkpoint import Ed25519Signer
 from consent.entry import Outcome, Processed, SessionSummary
 from consent.ledger import ConsentStore
@@ -123,6 +124,7 @@ class AuditedCentre:
         folder = self.folder / name
         made = export(
             self.log,
+            Witnesses(self.log, LogSettings()),
             folder,
             Scope(MINIMUM_N, TODAY),
             made_at=datetime.now(UTC),
