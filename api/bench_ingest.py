@@ -11,8 +11,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -49,15 +51,19 @@ class IngestRate:
 def measure_ingest(batches: Sequence[int] = BATCHES, *, duration_s: float = 3.0) -> tuple[IngestRate, ...]:
     """Run the service on a throw-away durable PostgreSQL and send for `duration_s` at each batch size.
 
-    Sender, service and database share this machine, and sender and service this process; bodies are made
-    and signed before the clock starts.
+    Sender, service and database share this machine, each as a process of its own; bodies are made and
+    signed before the clock starts.
     """
     directory = Path(tempfile.mkdtemp(prefix="hailong-bench-", dir="/tmp"))
     directory.chmod(0o755)
     configure_logging("warning")
     try:
         settings = Settings.model_validate(
-            {"server": {"port": 0}, "database": {"data_dir": str(directory / "postgres")}}
+            {
+                "server": {"port": 0},
+                "database": {"data_dir": str(directory / "postgres")},
+                "retention": {"daily": False},
+            }
         )
         with CentralServer(settings) as server, _serving(server):
             return tuple(_rate(server, size, duration_s) for size in batches)
@@ -81,22 +87,47 @@ def _rate(server: CentralServer, size: int, duration_s: float) -> IngestRate:
     public = base64.b64encode(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
     with Database(server.dsn, pool_size=2) as database:
         edge = enrol(database, make_token(database, [_COUNTER], actor="bench"), public, "bench").edge
-    connection = http.client.HTTPConnection(urlsplit(server.address).netloc, timeout=60)
+    plan = Sending(server.address, edge, key.private_bytes_raw(), size, duration_s)
+    # A process of its own, as an edge is: it must not share the service's interpreter.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as sender:
+        return sender.submit(send, plan).result()
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What the sender does: batches of one size to one address for some time."""
+
+    address: str
+    edge: UUID
+    private_key: bytes
+    size: int
+    duration_s: float
+
+
+def send(plan: Sending) -> IngestRate:
+    """Send batches one after the other and measure from the first byte to the last answer.
+
+    Raises:
+        RuntimeError: The service did not take a batch.
+    """
+    key = Ed25519PrivateKey.from_private_bytes(plan.private_key)
+    connection = http.client.HTTPConnection(urlsplit(plan.address).netloc, timeout=60)
     sent, elapsed_s = 0, 0.0
-    while elapsed_s < duration_s:
-        bodies = [_body(edge, sent + 1 + index * size, size) for index in range(max(1, 200 // size))]
+    while elapsed_s < plan.duration_s:
+        first = range(sent + 1, sent + 1 + plan.size * max(1, 200 // plan.size), plan.size)
+        bodies = [_body(plan.edge, number, plan.size) for number in first]
         signed = [(body, base64.b64encode(key.sign(body)).decode()) for body in bodies]
         begun = time.perf_counter()
         for body, signature in signed:
             connection.request("POST", "/v1/batches", body, {"Hailong-Signature": signature})
             answer: dict[str, Any] = json.loads(connection.getresponse().read())
-            sent += size
+            sent += plan.size
             if answer.get("high_water") != sent or answer.get("quarantined"):
-                message = f"the service did not take a batch of {size}: {answer}"
+                message = f"the service did not take a batch of {plan.size}: {answer}"
                 raise RuntimeError(message)
         elapsed_s += time.perf_counter() - begun
     connection.close()
-    return IngestRate(size, sent, elapsed_s)
+    return IngestRate(plan.size, sent, elapsed_s)
 
 
 def _body(edge: UUID, first_seq: int, size: int) -> bytes:
