@@ -295,11 +295,11 @@ class Witness:
         except CheckpointRefused as error:
             raise CosignatureRefused(str(error), HTTPStatus.BAD_REQUEST) from error
         with self._transaction() as connection:
-            _check_signed(connection, request.note, checkpoint.origin)
+            note = _signed(connection, request.note, checkpoint.origin)
             found = _contradiction(connection, request, checkpoint)
             if found is None:
-                return self._cosign(connection, request.note, checkpoint)
-            self._keep(connection, found, request.note, checkpoint.origin)
+                return self._cosign(connection, note, checkpoint)
+            self._keep(connection, found, note, checkpoint.origin)
         raise found.refused  # after the commit: what was seen is on disk
 
     def _cosign(self, connection: sqlite3.Connection, note: bytes, checkpoint: Checkpoint) -> str:
@@ -357,15 +357,23 @@ class _Contradiction:
     refused: CosignatureRefused
 
 
-def _check_signed(connection: sqlite3.Connection, note: bytes, origin: str) -> None:
-    """Refuse a checkpoint that no key of a followed log signed."""
+def _signed(connection: sqlite3.Connection, note: bytes, origin: str) -> bytes:
+    """Return the note with the signatures of its log alone: what strangers put under it is not kept.
+
+    Raises:
+        CosignatureRefused: The log is not followed, or no key of it signed.
+    """
     vkeys = connection.execute("SELECT vkey FROM log_keys WHERE origin = ?", (origin,)).fetchall()
     if not vkeys:
         raise CosignatureRefused(f"the log {origin} is not followed here", HTTPStatus.NOT_FOUND)
+    keys = [verifier(vkey) for (vkey,) in vkeys]
     try:
-        open_note(note, [verifier(vkey) for (vkey,) in vkeys])
+        open_note(note, keys)
     except CheckpointRefused as error:
         raise CosignatureRefused(str(error), HTTPStatus.FORBIDDEN) from error
+    body, lines = split(note)
+    ours = "".join(str(line) for line in lines if any(key.made(line) for key in keys))
+    return body + b"\n" + ours.encode()
 
 
 def _contradiction(

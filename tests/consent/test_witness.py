@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import sqlite3
@@ -87,6 +88,16 @@ def test_it_signs_with_both_kinds_of_key(witness: Witness, log: SmallLog) -> Non
     note = with_signatures(log.note(5), witness.add_checkpoint(log.request(0, 5)))
     opened = open_note(note, map(verifier, witness.vkeys))
     assert len(opened.signatures) == (2 if ml_dsa_offered() else 1)
+
+
+def test_what_strangers_put_under_a_checkpoint_is_not_kept(witness: Witness, log: SmallLog) -> None:
+    long = base64.b64encode(bytes(50_000)).decode()
+    junk = "".join(f"\N{EM DASH} stranger-{number} {long[:-4]}{number:04}\n" for number in range(3))
+    stuffed = request_cosignature(0, (), log.note(5) + junk.encode())
+    witness.add_checkpoint(stuffed)
+    (watched,) = witness.logs()
+    assert b"stranger" not in watched.note
+    assert _policy(log, witness).require(watched.note).checkpoint.size == 5
 
 
 def test_an_answer_that_was_lost_can_be_asked_for_again(witness: Witness, log: SmallLog) -> None:
