@@ -27,6 +27,7 @@ from consent.stored import Logged, Writing
 from consent.uptime import uptime_ns
 
 _NOTED: Final = frozenset({EntryKind.ERASURE_STARTED, EntryKind.ERASURE_DONE, EntryKind.RETENTION_RUN})
+_ENDINGS: Final = frozenset(State) - {State.OFFERED, State.GIVEN}
 
 HaltListener = Callable[[UUID, State], None]
 
@@ -284,7 +285,7 @@ class ConsentStore(ConsentRecords):
             The records that were ended.
         """
         ended = []
-        for record_id in self.record_ids():
+        for record_id in self.log.records_with(EventKind.OFFERED, without=_ENDINGS):
             state = self.state(record_id)
             if state is State.OFFERED:
                 self.apply(record_id, State.DEFERRED, IndicatedBy.SYSTEM, "restart")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -185,6 +185,18 @@ class Log:
         marks = ", ".join("?" * len(kinds))
         with self._reading() as connection:
             return read_entries(connection, f"kind IN ({marks})", *kinds)
+
+    def records_with(self, kind: str, *, without: Iterable[str] = ()) -> tuple[UUID, ...]:
+        """Return the records that have an entry of a kind and none of others, in order.
+
+        Told from the columns alone, so that a long log costs little.
+        """
+        others = tuple(without)
+        marks = ", ".join("?" * len(others))
+        inner = f"SELECT 1 FROM entries WHERE record_id = mine.record_id AND kind IN ({marks})"  # noqa: S608 - question marks
+        sql = f"SELECT record_id FROM entries AS mine WHERE kind = ? AND NOT EXISTS ({inner}) ORDER BY idx"  # noqa: S608 - as above
+        with self._reading() as connection:
+            return tuple(UUID(row[0]) for row in connection.execute(sql, (kind, *others)))
 
     def with_code(self, digest: str) -> UUID | None:
         """Return the record whose receipt carries the code of this digest."""

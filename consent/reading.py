@@ -59,9 +59,7 @@ class ConsentRecords:
 
     def record_ids(self) -> tuple[UUID, ...]:
         """Return all records in the order in which they were offered."""
-        return tuple(
-            item.record_id for item in self.log.of_kind(EventKind.OFFERED) if item.record_id is not None
-        )
+        return self.log.records_with(EventKind.OFFERED)
 
     def slot(self, record_id: UUID) -> Slot:
         """Return what is known of the session of a consent."""
@@ -69,11 +67,7 @@ class ConsentRecords:
 
     def unended(self) -> tuple[UUID, ...]:
         """Return the consents whose session was started and not ended: running, or lost."""
-        started, ended = (
-            [entry.record_id for entry in self.log.of_kind(kind)]
-            for kind in (EntryKind.SESSION_STARTED, EntryKind.SESSION_ENDED)
-        )
-        return tuple(item for item in started if item is not None and item not in set(ended))
+        return self.log.records_with(EntryKind.SESSION_STARTED, without=(EntryKind.SESSION_ENDED,))
 
     def find_by_code(self, code: str) -> UUID | None:
         """Return the consent whose receipt carries this code; None when there is none, or it is no code."""
