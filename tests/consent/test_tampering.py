@@ -68,7 +68,7 @@ def _swap(items: list[bytes], chance: random.Random) -> list[bytes]:
 
 
 def _duplicate(items: list[bytes], chance: random.Random) -> list[bytes]:
-    place = chance.randrange(len(items) + 1)
+    place = chance.randrange(len(items))
     return [*items[:place], chance.choice(items), *items[place:]]
 
 
@@ -77,7 +77,8 @@ def _truncate(items: list[bytes], chance: random.Random) -> list[bytes]:
 
 
 def _insert(items: list[bytes], chance: random.Random) -> list[bytes]:
-    place = chance.randrange(len(items) + 1)
+    """Put something before an entry; after the last one it would be an honest append."""
+    place = chance.randrange(len(items))
     return [*items[:place], chance.randbytes(12).hex().encode(), *items[place:]]
 
 
@@ -192,7 +193,7 @@ class _Table:
         lines = [f"\n{self._title:<12}{'attacker':<22}{'tried':>7}{'self-check':>12}{'witness':>9}"]
         for (kind, attacker), (tried, alone, witnessed) in self.rows.items():
             lines.append(
-                f"{kind:<12}{attacker:<22}{tried:>7}{alone / tried:>11.0%} {witnessed / tried:>8.0%}"
+                f"{kind:<12}{attacker:<22}{tried:>7}{alone * 100 // tried:>11}%{witnessed * 100 // tried:>8}%"
             )
         with capsys.disabled():
             sys.stdout.write("\n".join(lines) + "\n")
