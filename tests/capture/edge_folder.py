@@ -85,10 +85,12 @@ class EdgeFolder:
         self.store.recover()
         return self.erasure.resume()
 
-    def given(self) -> UUID:
+    def given(self, *, start: bool = True) -> UUID:
+        """Let one citizen agree; their session is opened unless it opens itself."""
         record_id = offer_scripted(self.store, "quay-1", GIVEN)
         assert decide_scripted(self.store, record_id, GIVEN) is State.GIVEN
-        self.store.session_started(record_id)
+        if start:
+            self.store.session_started(record_id)
         return record_id
 
     def served(self, payload: dict[str, Any] | None = None, *, release: bool = True) -> UUID:

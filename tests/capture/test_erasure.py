@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -380,3 +382,57 @@ def test_the_control_without_secure_delete_leaves_copies(tmp_path: Path) -> None
     plain.execute("DELETE FROM held")
     assert bytes_of(tmp_path).count(b"canary-3f9a1c77e2") > 0
     plain.close()
+
+
+# --- the log of the program and the crash path -----------------------------------------------
+
+_CRASHING = """
+import sys
+from pathlib import Path
+import structlog
+from capture.commands import log_as_json
+from capture.service_session import ServiceSession
+from consent.gate import Gate
+from inference.signal import Estimate
+from tests.capture.edge_folder import EdgeFolder
+from tests.capture.test_service_session import Analysis, Camera
+
+canary, how = sys.argv[2], sys.argv[3]
+log_as_json()
+if how == "control":  # as a program logs that does not mind
+    chain = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(processors=chain, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+class Crashing(Analysis):
+    def finish(self, facts):
+        Estimate.model_validate({"score": canary})
+
+with EdgeFolder(Path(sys.argv[1])) as edge:
+    gate = Gate(edge.store)
+    record_id = edge.given(start=False)
+    result = ServiceSession(
+        counter="quay-1", grant=gate.grant(record_id), gate=gate, store=edge.store, source=Camera(),
+        analysis=Crashing(), outbox=edge.outbox, software="test",
+    ).run()
+    print(result.error)
+"""
+
+
+@pytest.mark.parametrize("how", ["program", "control"])
+def test_a_canary_on_the_crash_path_reaches_no_log(tmp_path: Path, how: str) -> None:
+    canary = "canary-3f9a1c77e2"
+    folder = tmp_path / "edge"
+    folder.mkdir()
+    with (folder / "stderr.log").open("wb") as stream:
+        ran = subprocess.run(
+            [sys.executable, "-c", _CRASHING, str(folder), canary, how],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            text=True,
+            check=True,
+        )
+    assert ran.stdout.startswith("ValidationError at ")
+    logged = (folder / "stderr.log").read_bytes()
+    assert b"session failed" in logged
+    assert (bytes_of(folder).count(canary.encode()) > 0) is (how == "control")
