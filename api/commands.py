@@ -17,16 +17,19 @@ import typer
 
 from api.accounts import Accounts
 from api.app import build_app
+from api.central_log import CentralLog
 from api.database import Database
 from api.enrolment import make_token
 from api.enrolment import revoke_edge as revoke
 from api.eraser import central_eraser
 from api.erasure import list_erasures
 from api.errors import ApiError, PortTaken, PostgresBusy, RetentionInvalid, SettingsInvalid
+from api.log_check import verify
 from api.postgres import EmbeddedPostgres
 from api.retention import central_retention
 from api.server import CentralServer, configure_logging, running_database
 from api.settings import Settings, load_settings
+from api.witnesses import Witnesses
 
 central = typer.Typer(
     name="central", help="Run the central service.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -208,6 +211,30 @@ def run_retention(
             return
         for result in results:
             typer.echo(f"{result.category}: {result.removed} from before {result.before:%Y-%m-%d}")
+
+
+@central.command("rotate-log-key")
+def rotate_log_key(config: ConfigOption = None) -> None:
+    """Sign the log with new keys from now on; what the old ones signed stays valid."""
+    with _told(), open_database(config) as database:
+        log = CentralLog(database, settings_of(config).log_dir)
+        for period in log.rotate_keys().periods:
+            until = "now" if period.until_size is None else f"before {period.until_size}"
+            typer.echo(f"{period.vkey} signs from size {period.from_size} to {until}")
+
+
+@central.command("verify-log")
+def verify_log(config: ConfigOption = None) -> None:
+    """Check every entry, node and checkpoint of the centre's log; the exit code is 1 when one is wrong."""
+    with _told(), open_database(config) as database:
+        settings = settings_of(config)
+        log = CentralLog(database, settings.log_dir)
+        found = verify(log, Witnesses(log, settings.log).policy())
+        seen = "unwitnessed" if found.witnessed_size is None else f"witnessed up to {found.witnessed_size}"
+        typer.echo(f"{found.entries} entries, root {found.root}, {found.checkpoints} checkpoints, {seen}")
+        if not found.ok:
+            typer.echo(f"entry {found.broken_index}: {found.reason}", err=True)
+            raise typer.Exit(FAILED)
 
 
 @admin.command("reset-password")
