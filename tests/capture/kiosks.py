@@ -80,6 +80,9 @@ class SignedCounter:
         self.get()
         return self.post("/decision", image=image, voice=voice)
 
+    def officer_sees(self) -> list[httpx.Response]:
+        return [self.officer.get("/officer/quay-1"), self.officer.get("/officer/quay-1/state")]
+
     def close(self) -> None:
         self.client.close()
         self.officer.close()

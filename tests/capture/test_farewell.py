@@ -216,12 +216,6 @@ def test_the_officer_sees_the_same_through_the_whole_flow(counter: SignedCounter
     seen: list[tuple[bytes, ...]] = []
     for choice in (*CHOICES, "withdraw"):
         views = [counter.officer.post("/officer/quay-1/next")]
-
-        def look(views: list[object] = views) -> None:
-            views.extend(
-                (counter.officer.get("/officer/quay-1"), counter.officer.get("/officer/quay-1/state"))
-            )
-
         if isinstance(choice, tuple):
             counter.answer(*choice)
         elif choice == "withdraw":
@@ -229,14 +223,14 @@ def test_the_officer_sees_the_same_through_the_whole_flow(counter: SignedCounter
             slip = counter.desk.slip()
             assert slip is not None
             counter.post("/withdraw", code=slip.code)
-        look()
+        views += counter.officer_sees()
         counter.get("/receipt")
-        look()
-        views.append(counter.officer.post("/officer/quay-1/finish"))
-        for step in (lambda: counter.post("/rating", **MARKS), lambda: counter.post("/receipt/done")):
-            look()
-            step()
-        look()
+        views += [*counter.officer_sees(), counter.officer.post("/officer/quay-1/finish")]
+        views += counter.officer_sees()
+        counter.post("/rating", **MARKS)
+        views += counter.officer_sees()
+        counter.post("/receipt/done")
+        views += counter.officer_sees()
         seen.append(tuple(b"%d %b" % (view.status_code, view.content) for view in views))
     assert len(set(seen)) == 1, "the officer's side depends on the choice"
 
