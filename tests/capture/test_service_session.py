@@ -291,7 +291,7 @@ def test_a_fault_of_ours_stops_capture_and_revokes(desk: Desk) -> None:
     desk.analysis.on_take = fail
     result = desk.session().run()
     assert result.state is State.REVOKED
-    assert result.error == "ZeroDivisionError: after 1"
+    assert str(result.error).startswith("ZeroDivisionError at test_service_session.py:")  # not its words
     assert desk.camera.closed >= 1
     assert desk.nothing_left()
 
