@@ -8,18 +8,19 @@ import logging
 import socket
 import sys
 from collections.abc import Iterator
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import psycopg
 import structlog
 import uvicorn
 from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import ExcInfo
 
 from api.accounts import FIRST_ADMINISTRATOR, Accounts
 from api.app import build_app
 from api.database import Database
 from api.eraser import ErasureWorker, central_eraser
-from api.errors import DatabaseUnavailable, PortTaken
+from api.errors import ApiError, DatabaseUnavailable, PortTaken
 from api.physical import maintenance, remove_orphans
 from api.postgres import EmbeddedPostgres
 from api.retention import RetentionWorker, central_retention, load_rules
@@ -32,19 +33,44 @@ _GRACE_S: Final = 10
 
 def configure_logging(level: str) -> None:
     """Write one JSON object a line to standard error; payloads are never among the fields."""
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    web = logging.getLogger("uvicorn.error")
+    web.setLevel(logging.WARNING)
+    if _without_traceback not in web.filters:
+        web.addFilter(_without_traceback)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             # Without the values of variables: passwords, tokens and payloads are among them.
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.ExceptionRenderer(_Tracebacks(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+class _Tracebacks(ExceptionDictTransformer):
+    """Tracebacks with the messages of our own errors only: others may show rows or input."""
+
+    def __call__(self, exc_info: ExcInfo) -> list[dict[str, Any]]:
+        """Return the traceback as JSON values."""
+        stacks = super().__call__(exc_info)
+        error: BaseException | None = exc_info[1]
+        for stack in stacks:
+            if not isinstance(error, ApiError) or stack["exc_type"] != type(error).__name__:
+                stack["exc_value"] = "(left out: it may show values)"
+                stack.pop("exc_notes", None)
+            error = None if error is None else error.__cause__ or error.__context__
+        return stacks
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Drop the traceback that the web server writes beside ours, messages and all."""
+    record.exc_info = None
+    record.exc_text = None
+    return True
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import random
 import shutil
 import subprocess
@@ -249,3 +250,20 @@ def test_a_backup_that_is_restored_is_erased_again(place: Path, seed: int) -> No
         assert set(found.values()) == {0}, found
     finally:
         shutil.rmtree(kept, ignore_errors=True)
+
+
+def test_a_row_that_the_database_refuses_is_not_told_to_the_log(
+    dsn: str, capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    configure_logging("debug")
+    request.addfinalizer(structlog.reset_defaults)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE t (v text CHECK (length(v) < 3))")
+        with pytest.raises(psycopg.errors.CheckViolation, match=TEXT) as caught:
+            connection.execute("INSERT INTO t VALUES (%s)", (TEXT,))
+    structlog.get_logger("api").error("unexpected error", exc_info=caught.value)
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=caught.value)
+    out = capfd.readouterr()
+    assert "CheckViolation" in out.err
+    assert TEXT not in out.err + out.out
+    assert json.dumps(TEXT)[1:-1] not in out.err + out.out
