@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
+from capture.code_withdrawal import CodeWithdrawals
 from capture.contact import ContactLease
 from capture.counter import Counter
 from capture.desk import Desk
 from capture.erasure import EdgeErasure, LeftoverFiles, LiveBuffers, load_erasure_key
 from capture.errors import CaptureError
-from capture.identity import EdgeKey, load_enrolment, load_or_make_key
+from capture.identity import EdgeKey, load_enrolment
 from capture.kiosk import KioskServer
 from capture.lock import DataFolderLock
 from capture.log_uplink import LogUplink
@@ -28,10 +29,10 @@ from capture.playlist import Playlist
 from capture.service_session import settle
 from capture.unwritten import UnwrittenSteps
 from capture.uplink import Uplink
-from consent.checkpoint import Ed25519Signer
 from consent.gate import Gate
 from consent.ledger import ConsentStore
 from consent.session_keys import SessionKeys
+from consent.terms import load_terms
 from inference.perception import Perception
 from models.registry import Registry
 
@@ -46,16 +47,16 @@ if TYPE_CHECKING:
     from capture.source import MediaUnit
     from consent.gate import Permitted
     from consent.state import State
+    from inference.signal import Ballot
 
 _log = structlog.get_logger(__name__)
 SOFTWARE: Final = f"hailong-{version('hailong')}"
 """What signals state as the program that made them."""
 CONSENT_LOG: Final = "consent.sqlite"
 OUTBOX: Final = "outbox.sqlite"
-LOG_KEY: Final = "log-key.pem"
-"""File of the key that signs the checkpoints of the consent log, and nothing else."""
 UNWRITTEN: Final = "unwritten-steps"
 """File of steps that the consent log could not take yet."""
+_BALLOT: Final = "ballot"
 _JOIN_S: Final = 30.0
 
 
@@ -167,9 +168,9 @@ class EdgeWorker:
         return self.outbox.depth() == 0
 
     def _open_stores(self, stack: ExitStack, folder: Path) -> None:
-        log_key = load_or_make_key(folder / LOG_KEY)
+        key = self._key
         self.store = stack.enter_context(
-            ConsentStore(folder / CONSENT_LOG, signers=lambda origin: (Ed25519Signer(origin, log_key),))
+            ConsentStore(folder / CONSENT_LOG, signers=lambda origin: (key.signer(origin),))
         )
         self.steps = UnwrittenSteps(self.store, folder / UNWRITTEN)
         keys = stack.enter_context(SessionKeys(folder / SESSION_KEYS))
@@ -253,6 +254,8 @@ class EdgeWorker:
         live = {code: counter for code, counter in self.counters.items() if not counter.config.playlist}
         if not live:
             return
+        agency = self.config.consent
+        terms = load_terms(controller=agency.controller, contact=agency.contact, processor=agency.processor)
         desks = {
             code: Desk(
                 code,
@@ -262,16 +265,24 @@ class EdgeWorker:
                 finish_capture=counter.finish,
                 decision_timeout_s=self.config.kiosk.decision_timeout_s,
                 validity_s=max(1, int(counter.config.longest_session_s)),
+                terms=terms,
                 device_key_id=self._key.fingerprint(),
                 steps=self.steps,
+                cast=self._cast,
             )
             for code, counter in live.items()
         }
         where = self.config.kiosk
-        self.kiosk = stack.enter_context(KioskServer(desks, host=where.host, port=where.port))
+        codes = CodeWithdrawals(self.store, self.steps, self.erasure.certificate)
+        self.kiosk = stack.enter_context(KioskServer(desks, codes, host=where.host, port=where.port))
         self.officer = stack.enter_context(
             OfficerServer(desks, OfficerSecret(folder), host=where.host, port=where.port_of_officer)
         )
+
+    def _cast(self, ballot: Ballot) -> None:
+        self.outbox.put(_BALLOT, ballot.model_dump(mode="json"), key=ballot.ballot_id)
+        if self.uplink is not None:
+            self.uplink.nudge()
 
     def _start_monitor(self, stack: ExitStack, perception: Perception) -> None:
         if self.config.metrics_port is not None:
