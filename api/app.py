@@ -21,7 +21,7 @@ from api.errors import DatabaseUnavailable
 from api.guards import open_to_all
 from api.log_keeper import LogKeeper
 from api.metrics import Metrics
-from api.pages import access, administration, reasons, supervision
+from api.pages import access, administration, privacy, reasons, supervision
 from api.pages.rendering import Pages
 from api.settings import Settings
 from api.shield import Shield
@@ -88,6 +88,7 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.include_router(administration.build_router(pages))
     app.include_router(supervision.build_router(pages))
     app.include_router(reasons.build_router(pages))
+    app.include_router(privacy.build_router(pages, keeper))
     _add_static(app)
     app.add_middleware(
         Shield,
