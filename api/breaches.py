@@ -20,10 +20,12 @@ from api.clock_state import ClockState, Standing
 from api.database import Connection
 from api.errors import CaseRefused
 from api.log import append
-from consent.clocks import Clocks, Rule
+from consent.clocks import VIET_NAM, Clocks, Deadline, Rule
+from consent.errors import LawSilent
 
 NOTE_LENGTH: Final = 200
 SOON: Final = timedelta(hours=24)
+_MOST_AFFECTED: Final = 1_000_000_000
 _REFERENCE: Final = re.compile(r"[a-z0-9](?:[a-z0-9._:-]{0,62}[a-z0-9])?")
 _COLUMNS: Final[LiteralString] = (
     "breach_id, number, nature, cause, scope, affected, measures, detected_at, registered_at, notify_due_at, "
@@ -152,10 +154,10 @@ class Breaches:
             raise CaseRefused("a breach cannot be found in the future: correct the time of detection")
         if not scope:
             raise CaseRefused("say which data it touches; when unsure, choose everything it may touch")
-        if affected is not None and affected < 0:
+        if affected is not None and not 0 <= affected <= _MOST_AFFECTED:
             raise CaseRefused("the number of citizens is an estimate; leave it empty when unknown")
         _check_note(note)
-        due = self._clocks.deadline(Rule.BREACH_NOTICE, detected_at)
+        due = self._due(Rule.BREACH_NOTICE, detected_at)
         breach_id = UUID(int=uuid7().int)
         connection.execute(
             "INSERT INTO breaches (breach_id, nature, cause, scope, affected, detected_at, registered_at, "
@@ -196,7 +198,7 @@ class Breaches:
         at = at or datetime.now(UTC)
         breach = self._lock(connection, breach_id, at)
         if breach.notified_at is not None:
-            raise CaseRefused(f"the authority was told of breach {breach.number} before")
+            raise CaseRefused("the authority was told of breach {number} before", number=breach.number)
         if authority_reference is not None and not _REFERENCE.fullmatch(authority_reference):
             raise CaseRefused("a reference has at most 64 of the letters a to z, digits and . _ : -")
         connection.execute(
@@ -237,8 +239,10 @@ class Breaches:
         at = at or datetime.now(UTC)
         breach = self._lock(connection, breach_id, at)
         if breach.notified_at is None:
-            raise CaseRefused(f"tell the authority of breach {breach.number} first; then close the case")
-        kept = self._clocks.deadline(Rule.BREACH_FILE, at).due_at.date()
+            raise CaseRefused(
+                "tell the authority of breach {number} first; then close the case", number=breach.number
+            )
+        kept = self._due(Rule.BREACH_FILE, at).due_at.date()
         connection.execute(
             "UPDATE breaches SET closed_at = %s, file_until = %s WHERE breach_id = %s", (at, kept, breach_id)
         )
@@ -256,7 +260,7 @@ class Breaches:
             cursor.execute(f"SELECT {_COLUMNS} FROM breaches WHERE breach_id = %s", (breach_id,))  # noqa: S608 - fixed columns
             found = cursor.fetchone()
         if found is None:
-            raise CaseRefused(f"there is no breach {breach_id}: open it from the list")
+            raise CaseRefused("there is no breach {id}: open it from the list", id=breach_id)
         return found
 
     def find(
@@ -272,19 +276,32 @@ class Breaches:
             )
             return tuple(cursor.fetchall())
 
+    def _due(self, rule: Rule, started_at: datetime) -> Deadline:
+        try:
+            return self._clocks.deadline(rule, started_at)
+        except LawSilent as error:
+            raise CaseRefused(
+                "no law of this release sets a time for this on {day}: count it by hand, or correct the time",
+                day=started_at.astimezone(VIET_NAM).date(),
+            ) from error
+
     def _lock(self, connection: Connection, breach_id: UUID, at: datetime | None) -> Breach:
         connection.execute("SELECT 1 FROM breaches WHERE breach_id = %s FOR UPDATE", (breach_id,))
         breach = self.get(connection, breach_id)
         if breach.closed_at is not None:
-            raise CaseRefused(f"breach {breach.number} is closed; what comes to light now is a new case")
+            raise CaseRefused(
+                "breach {number} is closed; what comes to light now is a new case", number=breach.number
+            )
         if at is not None and at < breach.detected_at:
-            raise CaseRefused(f"breach {breach.number} was found after that: correct the time")
+            raise CaseRefused("breach {number} was found after that: correct the time", number=breach.number)
         return breach
 
 
 def _check_note(note: str) -> None:
     if len(note) > NOTE_LENGTH:
-        raise CaseRefused(f"a note has at most {NOTE_LENGTH} characters, this one has {len(note)}")
+        raise CaseRefused(
+            "a note has at most {most} characters, this one has {length}", most=NOTE_LENGTH, length=len(note)
+        )
 
 
 def _log(connection: Connection, breach: Breach, act: str, actor: str, **facts: object) -> None:

@@ -82,7 +82,18 @@ class KeysUnusable(ApiError, OSError):  # noqa: N818 - named for what happened
 
 
 class CaseRefused(ApiError, ValueError):  # noqa: N818 - named for what happened
-    """An act on a request or a breach that does not fit; the message is for the person at the form."""
+    """An act on a request or a breach that does not fit; the message is for the person at the form.
+
+    Attributes:
+        text: The message with names in braces, as the catalogues of the pages know it.
+        values: What stands for the names.
+    """
+
+    def __init__(self, text: str, **values: object) -> None:
+        """Keep both, so that a page can say it in its own language."""
+        super().__init__(text.format(**values))
+        self.text = text
+        self.values = values
 
 
 class EnrolmentError(ApiError, ValueError):

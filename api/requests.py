@@ -22,8 +22,8 @@ from api.clock_state import ClockState, Standing
 from api.database import Connection
 from api.errors import CaseRefused
 from api.log import append
-from consent.clocks import Clocks, Deadline, Rule
-from consent.errors import LawSilent
+from consent.clocks import VIET_NAM, Clocks, Deadline, Rule
+from consent.errors import CalendarUnknown, LawSilent
 
 NOTE_LENGTH: Final = 200
 _REFERENCE: Final = re.compile(r"[a-z0-9](?:[a-z0-9._:-]{0,62}[a-z0-9])?")
@@ -211,7 +211,7 @@ class Requests:
         at = at or datetime.now(UTC)
         request = self._open(connection, request_id, at)
         if request.acknowledged_at is not None:
-            raise CaseRefused(f"request {request.number} was acknowledged before")
+            raise CaseRefused("request {number} was acknowledged before", number=request.number)
         connection.execute(
             "UPDATE data_requests SET acknowledged_at = %s WHERE request_id = %s", (at, request_id)
         )
@@ -275,7 +275,7 @@ class Requests:
             cursor.execute(f"SELECT {_COLUMNS} FROM data_requests WHERE request_id = %s", (request_id,))  # noqa: S608 - fixed columns
             found = cursor.fetchone()
         if found is None:
-            raise CaseRefused(f"there is no request {request_id}: open it from the list")
+            raise CaseRefused("there is no request {id}: open it from the list", id=request_id)
         return found
 
     def find(self, connection: Connection, wanted: RequestFilter) -> tuple[DataRequest, ...]:
@@ -313,12 +313,14 @@ class Requests:
         request = self.get(connection, request_id)
         if request.answered_at is not None:
             raise CaseRefused(
-                f"request {request.number} was answered on {request.answered_at.date()}; what the citizen "
-                "asks now is a new request"
+                "request {number} was answered on {day}; what the citizen asks now is a new request",
+                number=request.number,
+                day=request.answered_at.astimezone(VIET_NAM).date(),
             )
         if at is not None and at < request.received_at:
             raise CaseRefused(
-                f"request {request.number} arrived after that: correct the time of what was done"
+                "request {number} arrived after that: correct the time of what was done",
+                number=request.number,
             )
         return request
 
@@ -332,7 +334,14 @@ class Requests:
         try:
             return self._clocks.deadline(Rule(kind.value), received_at, with_processor=with_processor)
         except LawSilent as error:
-            raise CaseRefused(str(error)) from error
+            raise CaseRefused(
+                "no law of this release sets a time for this on {day}: count it by hand, or correct the time",
+                day=received_at.astimezone(VIET_NAM).date(),
+            ) from error
+        except CalendarUnknown as error:
+            raise CaseRefused(
+                "the holidays of that year are not known: count it by hand and install a newer release"
+            ) from error
 
 
 def _check_subject(subject: Subject) -> None:
@@ -346,7 +355,9 @@ def _check_subject(subject: Subject) -> None:
 
 def _check_note(note: str) -> None:
     if len(note) > NOTE_LENGTH:
-        raise CaseRefused(f"a note has at most {NOTE_LENGTH} characters, this one has {len(note)}")
+        raise CaseRefused(
+            "a note has at most {most} characters, this one has {length}", most=NOTE_LENGTH, length=len(note)
+        )
 
 
 def _log(connection: Connection, request: DataRequest, act: str, actor: str, **facts: str) -> None:

@@ -224,6 +224,16 @@ class Clocks:
             provisional=_on_calendar(duty) and not self._working.announced(due_at.date()),
         )
 
+    def duty(self, law: str, rule: Rule) -> Duty | None:
+        """Return the rule of the law under which a case was counted, None where this release lacks it.
+
+        Args:
+            law: Id and version, as a case keeps them: `vn-pdpl-2026 1.0`.
+            rule: What had to be done.
+        """
+        known = next((item for item in self._laws if f"{item.law_id} {item.version}" == law), None)
+        return None if known is None else next((item for item in known.rules if item.rule is rule), None)
+
     def _due(self, start: datetime, value: int, duty: Duty) -> datetime:
         if duty.unit is Unit.HOURS:
             return start + timedelta(hours=value)

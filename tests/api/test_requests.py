@@ -155,7 +155,7 @@ def test_a_clock_changes_at_the_very_moment(done_after_h: int | None, now_h: int
         (
             Subject(RECEIPT),
             {"received_at": datetime(2025, 6, 2, tzinfo=VIET_NAM)},
-            "sets no time for 'withdraw'",
+            "no law of this release sets a time for this on 2025-06-02",
         ),
     ],
 )
