@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,7 +19,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from consent.errors import ConsentError, DecisionIncomplete, NotPermitted, TransitionRefused
+from consent.errors import (
+    ConsentError,
+    DecisionIncomplete,
+    LedgerUnavailable,
+    NotPermitted,
+    TransitionRefused,
+)
 from consent.gate import Gate, Grant, Permitted
 from consent.ledger import ConsentStore
 from consent.purpose import Purpose
@@ -48,6 +54,8 @@ class ConsentLives(RuleBasedStateMachine):
     units: ClassVar[int] = 0
     outside: ClassVar[int] = 0
     late: ClassVar[int] = 0
+    failures: ClassVar[int] = 0
+    afterwards: ClassVar[int] = 0
 
     @initialize(
         choices=st.sampled_from([None, *product([True, False], repeat=2), (True, True), (True, False)])
@@ -187,6 +195,41 @@ class ConsentLives(RuleBasedStateMachine):
             self.held.append(unit)
 
     @precondition(lambda self: self.stream is not None)
+    @rule(seconds=st.sampled_from([0.1, 2.6, 600]))
+    def the_log_cannot_be_read(self, seconds: float) -> None:
+        """Read once more while the log fails: at most for the rest of half a lease."""
+        assert self.stream is not None
+        served, renewed_ns = len(self.tripwire.served), int(LEASE_S * 1e9) // 2
+
+        def fail(_: UUID) -> NoReturn:
+            raise LedgerUnavailable("the disk is gone")
+
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(self.store, "permitted", fail)
+            self.wait(seconds)
+            unit = next(self.stream, None)
+            self._judge(len(self.tripwire.opened), served)
+            if seconds * 1e9 >= renewed_ns:
+                assert unit is None, "an answer from before the log failed was believed past half a lease"
+                assert len(self.tripwire.served) == served
+                type(self).failures += 1
+        if unit is not None:
+            self.held.append(unit)
+        self._close()  # a lease that was lost does not come back; the next read asks for a new one
+        if unit is None:
+            self.held.clear()
+
+    @precondition(lambda self: self.state in {State.COMPLETED, State.EXPIRED})
+    @rule()
+    def withdraw_by_the_slip(self) -> None:
+        """Withdraw after the service: nothing may be read before it, and nothing after."""
+        assert not self._may_read()
+        self._step(State.WITHDRAWN)
+        type(self).afterwards += 1
+        with pytest.raises(NotPermitted):
+            self.gate.grant(self.record_id)
+
+    @precondition(lambda self: self.stream is not None)
     @rule()
     def close_devices(self) -> None:
         self._close()
@@ -248,9 +291,12 @@ def test_no_unit_is_read_outside_a_given_consent(quick_folder: Path, seed: int, 
         assert store.verify().ok
     print(  # noqa: T201 - the figures are shown with -s and in a failure's report
         f"seed {seed}: {Lives.sequences} sequences, {Lives.units} units read, {Lives.outside} outside a "
-        f"consent, {Lives.late} decoded while it ended and dropped"
+        f"consent, {Lives.late} decoded while it ended and dropped, {Lives.failures} failures of the log, "
+        f"{Lives.afterwards} late withdrawals"
     )
     assert Lives.sequences >= sequences
     assert Lives.units > sequences // 4, "the machine hardly read anything: the test has no teeth"
     assert Lives.late > 0
+    assert Lives.failures > 0
+    assert Lives.afterwards > 0
     assert Lives.outside == 0
