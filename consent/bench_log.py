@@ -1,7 +1,7 @@
 """What the log costs: entries appended, proofs made and checked, whole logs checked.
 
-Times are wall-clock on whatever else the machine does meanwhile; what is compared with
-the bars (a proof below 1 ms, a million entries checked within 60 s) is said as a ratio.
+What is compared with the bars (a proof below 1 ms, a million entries checked within 60 s) is
+said as a ratio of CPU time: the machines this runs on are shared. Wall-clock stands beside it.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ _ORIGIN: Final = "hailong/bench"
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Times of one operation, in milliseconds."""
+    """Times of one operation, in milliseconds; `cpu_ms` is the mean CPU time."""
 
     tried: int
+    cpu_ms: float
     mean_ms: float
     p99_ms: float
 
@@ -58,9 +59,11 @@ class LogBench:
         prove_consistency: One consistency proof read from the SQLite log.
         check_proof: One inclusion proof checked.
         verify_s: The whole SQLite log checked: bytes, fields, tree, order, signatures.
+        verify_cpu_s: CPU seconds of that.
         checked: Entries of the exported log.
         export_s: The export written as tiles.
         check_s: The export checked from its checkpoint: each entry hashed, each tile compared.
+        check_cpu_s: CPU seconds of that.
     """
 
     appended: int
@@ -70,20 +73,22 @@ class LogBench:
     prove_consistency: Timing
     check_proof: Timing
     verify_s: float
+    verify_cpu_s: float
     checked: int
     export_s: float
     check_s: float
+    check_cpu_s: float
 
     def document(self) -> dict[str, Any]:
         """Return it for a dated record, with the ratios to the bars."""
         return asdict(self) | {
-            "proof_to_bar_of_1_ms": round(self.prove.mean_ms / PROOF_BAR_MS, 4),
+            "proof_to_bar_of_1_ms": round(self.prove.cpu_ms / PROOF_BAR_MS, 4),
             "check_to_bar_of_60_s_a_million": round(
-                self.check_s / self.checked * CHECKED / CHECK_BAR_S,
+                self.check_cpu_s / self.checked * CHECKED / CHECK_BAR_S,
                 4,
             ),
             "verify_to_bar_of_60_s_a_million": round(
-                self.verify_s / self.appended * CHECKED / CHECK_BAR_S,
+                self.verify_cpu_s / self.appended * CHECKED / CHECK_BAR_S,
                 4,
             ),
         }
@@ -110,12 +115,12 @@ def measure_log(appended: int = APPENDED, checked: int = CHECKED) -> LogBench:
             )
             old = places[0]
             check_consistency(old, log.root(old), size, top, log.consistency_proof(old))
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         verification = verify_file(path)
-        verify_s = time.perf_counter() - began
+        verify_s, verify_cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
         if not verification.ok or verification.entries != size:
             raise RuntimeError(f"the log that was just written does not verify: {verification.reason}")
-        export_s, check_s = _export(folder / "export", checked)
+        export_s, check_s, check_cpu_s = _export(folder / "export", checked)
     return LogBench(
         appended,
         round(appended / appended_s, 1),
@@ -124,9 +129,11 @@ def measure_log(appended: int = APPENDED, checked: int = CHECKED) -> LogBench:
         consistency,
         check,
         round(verify_s, 3),
+        round(verify_cpu_s, 3),
         checked,
         round(export_s, 3),
         round(check_s, 3),
+        round(check_cpu_s, 3),
     )
 
 
@@ -143,8 +150,8 @@ def _append(log: Log, count: int) -> float:
     return elapsed_s
 
 
-def _export(folder: Path, count: int) -> tuple[float, float]:
-    """Write an export of so many entries and check it; returns the seconds of both."""
+def _export(folder: Path, count: int) -> tuple[float, float, float]:
+    """Write an export of so many entries and check it; returns the seconds of both, and CPU of the check."""
     plain = _body(0)
 
     def entries(start: int, stop: int) -> list[bytes]:
@@ -155,22 +162,25 @@ def _export(folder: Path, count: int) -> tuple[float, float]:
     note = sign(Checkpoint(_ORIGIN, count, root(count, nodes)), [signer])
     began = time.perf_counter()
     write_folder(folder, note, count, nodes, entries)
-    written = time.perf_counter()
+    written, written_cpu = time.perf_counter(), time.process_time()
     report = check_folder(folder, WitnessPolicy((verifier(signer.vkey()),)))
-    ended = time.perf_counter()
+    ended, ended_cpu = time.perf_counter(), time.process_time()
     if report.entries != count:
         raise RuntimeError(f"{report.entries} of {count} entries were checked")
-    return written - began, ended - written
+    return written - began, ended - written, ended_cpu - written_cpu
 
 
 def _timing(tried: int, call: Callable[[int], object]) -> Timing:
-    times_ms = []
+    times_ms, began_cpu = [], time.thread_time()
     for index in range(tried):
         began = time.perf_counter()
         call(index)
         times_ms.append((time.perf_counter() - began) * 1000)
+    cpu_ms = (time.thread_time() - began_cpu) * 1000 / tried
     times_ms.sort()
-    return Timing(tried, round(sum(times_ms) / tried, 4), round(times_ms[int(tried * 0.99)], 4))
+    return Timing(
+        tried, round(cpu_ms, 4), round(sum(times_ms) / tried, 4), round(times_ms[int(tried * 0.99)], 4)
+    )
 
 
 def _body(index: int) -> bytes:

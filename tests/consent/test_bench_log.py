@@ -20,6 +20,6 @@ def test_the_bench_measures_a_small_log() -> None:
 @pytest.mark.long
 def test_a_million_entries_are_checked_within_a_minute_and_a_proof_takes_less_than_a_millisecond() -> None:
     found = measure_log(100_000, CHECKED)
-    assert found.check_s < 60
-    assert found.prove.mean_ms < 1
-    assert found.check_proof.mean_ms < 1
+    assert found.check_cpu_s < 60
+    assert found.prove.cpu_ms < 1
+    assert found.check_proof.cpu_ms < 1
