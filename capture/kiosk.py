@@ -17,7 +17,7 @@ from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from capture.code_withdrawal import CodeWithdrawals, Outcome
@@ -35,6 +35,7 @@ from capture.local_pages import (
 from capture.loopback import LoopbackServer, NotLoopback
 from capture.slip import LONGEST_SCAN, qr_svg, root_in_short
 from consent.errors import ConsentError, DecisionIncomplete, TransitionRefused
+from consent.speech import spoken
 from consent.state import State
 from inference.signal import Criterion
 
@@ -87,6 +88,7 @@ def build_kiosk(desks: Mapping[str, Desk], codes: CodeWithdrawals | None = None)
         Route("/", pages.counters),
         Route("/kiosk/{counter}", pages.citizen),
         Route("/kiosk/{counter}/screen", pages.screen),
+        Route("/kiosk/{counter}/notice.wav", pages.sound),
         Route("/kiosk/{counter}/decision", pages.decision, methods=["POST"]),
         Route("/kiosk/{counter}/withdrawal", pages.withdrawal, methods=["POST"]),
         Route("/kiosk/{counter}/rating", pages.rating, methods=["POST"]),
@@ -119,6 +121,13 @@ class _Pages:
 
     def screen(self, request: Request) -> Response:
         return JSONResponse({"screen": _screen(self._pages.desk(request).view())})
+
+    def sound(self, request: Request) -> Response:
+        desk = self._pages.desk(request)
+        path = spoken(desk.notices.current(language_of(request)), desk.purposes)
+        if path is None:
+            raise HTTPException(404, "this notice was not read out when the program was set up")
+        return FileResponse(path, media_type="audio/wav")
 
     async def decision(self, request: Request) -> Response:
         desk = self._pages.desk(request)
@@ -308,6 +317,7 @@ class _Pages:
             desk.view(),
             language,
             notice=notice,
+            spoken=spoken(notice, desk.purposes) is not None,
             opening=Markup(notice.opening()),  # noqa: S704 - escaped by the notice itself
             choices=[(item, Markup(notice.choice(item))) for item in desk.purposes],  # noqa: S704 - as above
             incomplete=incomplete,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -220,6 +221,33 @@ def test_the_next_question_takes_the_screen_from_every_page(kiosk: SignedCounter
     page.goto(kiosk.url("vi", "/withdraw"))
     kiosk.desk.offer()
     page.get_by_role("heading", name=WORDS["vi"]["question"]).wait_for()
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=["landscape", "portrait"])
+def test_the_notice_can_be_heard_where_set_up_made_a_sound(  # noqa: PLR0917 - fixtures come by name
+    kiosk: SignedCounter,
+    new_page: NewPage,
+    axe: Axe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    screen: dict[str, int],
+) -> None:
+    notice = kiosk.desk.notices.current("vi")
+    monkeypatch.setenv("HAILONG_SPEECH_DIR", str(tmp_path))
+    assert kiosk.get("/notice.wav").status_code == 404
+    kiosk.desk.offer()
+    page = new_page(viewport=screen, has_touch=True)
+    page.goto(kiosk.url())
+    assert page.locator("audio").count() == 0
+    name = notice.reference(kiosk.desk.purposes).sha256
+    with wave.open(str(tmp_path / f"{name}.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 800, "NONE", ""))
+        sound.writeframes(bytes(1600))
+    page.reload()
+    assert page.locator("audio").bounding_box() is not None
+    assert fits(page, screen), "the question scrolls"
+    assert axe(page) == ()
+    assert kiosk.get("/notice.wav").headers["content-type"] == "audio/wav"
 
 
 def test_neither_language_switch_nor_taps_elsewhere_nor_silence_give(
