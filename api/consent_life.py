@@ -84,38 +84,47 @@ def life(database: Database, record_id: UUID) -> Life | None:
         LogDamaged: A node that a proof needs is missing.
     """
     with database.transaction() as connection:
-        consent = find_in(connection, record_id)
-        if consent is None:
-            return None
-        origin = connection.execute(
-            "SELECT origin FROM edge_logs WHERE edge_id = %s", (consent.edge_id,)
-        ).fetchone()
-        rows = connection.execute(
-            "SELECT idx, kind, body, leaf_hash, received_at FROM edge_log_entries "
-            "WHERE record_id = %s AND edge_id = %s ORDER BY idx",
-            (record_id, consent.edge_id),
-        ).fetchall()
-        central = connection.execute(
-            "SELECT idx, kind, at, body FROM central_log WHERE record_id = %s ORDER BY idx", (record_id,)
-        ).fetchall()
-        last = rows[-1][0] if rows else consent.last_index
-        try:
-            anchor = _anchor(connection, consent.edge_id, last)
-            nodes = StoredNodes(connection, consent.edge_id)
-            size = anchor.edge_size if anchor is not None else 0
-            entries = tuple(
-                LifeEntry(
-                    row[0],
-                    row[1],
-                    bytes(row[2]),
-                    bytes(row[3]),
-                    row[4],
-                    inclusion_proof(row[0], size, nodes) if size else (),
-                )
-                for row in rows
+        return life_in(connection, record_id)
+
+
+def life_in(connection: Connection, record_id: UUID) -> Life | None:
+    """Return one consent's life as `life` does, on the caller's connection.
+
+    Raises:
+        LogDamaged: As `life`.
+    """
+    consent = find_in(connection, record_id)
+    if consent is None:
+        return None
+    origin = connection.execute(
+        "SELECT origin FROM edge_logs WHERE edge_id = %s", (consent.edge_id,)
+    ).fetchone()
+    rows = connection.execute(
+        "SELECT idx, kind, body, leaf_hash, received_at FROM edge_log_entries "
+        "WHERE record_id = %s AND edge_id = %s ORDER BY idx",
+        (record_id, consent.edge_id),
+    ).fetchall()
+    central = connection.execute(
+        "SELECT idx, kind, at, body FROM central_log WHERE record_id = %s ORDER BY idx", (record_id,)
+    ).fetchall()
+    last = rows[-1][0] if rows else consent.last_index
+    try:
+        anchor = _anchor(connection, consent.edge_id, last)
+        nodes = StoredNodes(connection, consent.edge_id)
+        size = anchor.edge_size if anchor is not None else 0
+        entries = tuple(
+            LifeEntry(
+                row[0],
+                row[1],
+                bytes(row[2]),
+                bytes(row[3]),
+                row[4],
+                inclusion_proof(row[0], size, nodes) if size else (),
             )
-        except KeyError as error:
-            raise LogDamaged(f"node {error} of a log is missing: restore the newest backup") from error
+            for row in rows
+        )
+    except KeyError as error:
+        raise LogDamaged(f"node {error} of a log is missing: restore the newest backup") from error
     told = tuple((row[0], row[1], row[2], bytes(row[3])) for row in central)
     return Life(consent, origin[0] if origin else "", entries, told, anchor)
 

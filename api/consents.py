@@ -102,19 +102,24 @@ class Page:
 
 def search(database: Database, wanted: Filter, *, page: int = 1, size: int = 50) -> Page:
     """Find consents, the newest first; `page` counts from 1."""
-    values = wanted.parameters() | {"size": size, "offset": (page - 1) * size, "most": MOST_COUNTED + 1}
     with database.transaction() as connection:
-        found = connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM consents WHERE {_FILTER} LIMIT %(most)s) AS found",  # noqa: S608 - clauses of this module
-            values,
-        ).fetchone()
-        rows = _rows(
-            connection,
-            Consent,
-            f"SELECT {COLUMNS} FROM consents WHERE {_FILTER} "  # noqa: S608 - clauses of this module
-            "ORDER BY offered_at DESC, record_id DESC LIMIT %(size)s OFFSET %(offset)s",
-            values,
-        )
+        return search_in(connection, wanted, page=page, size=size)
+
+
+def search_in(connection: Connection, wanted: Filter, *, page: int = 1, size: int = 50) -> Page:
+    """Find consents as `search` does, on the caller's connection."""
+    values = wanted.parameters() | {"size": size, "offset": (page - 1) * size, "most": MOST_COUNTED + 1}
+    found = connection.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM consents WHERE {_FILTER} LIMIT %(most)s) AS found",  # noqa: S608 - clauses of this module
+        values,
+    ).fetchone()
+    rows = _rows(
+        connection,
+        Consent,
+        f"SELECT {COLUMNS} FROM consents WHERE {_FILTER} "  # noqa: S608 - clauses of this module
+        "ORDER BY offered_at DESC, record_id DESC LIMIT %(size)s OFFSET %(offset)s",
+        values,
+    )
     return Page(rows, found[0] if found else 0, page, size)
 
 
@@ -144,6 +149,7 @@ class DayCounts:
         deferred: Nobody answered in time, which is a no.
         withdrawn: Of those given, at once or later.
         slots: Sessions that were opened; `lost` were never closed.
+        gaps: How often a device gave nothing in the closed ones, for `gap_ms` of their `consented_ms`.
     """
 
     counter: str
@@ -156,6 +162,9 @@ class DayCounts:
     withdrawn: int
     slots: int
     lost: int
+    gaps: int
+    gap_ms: int
+    consented_ms: int
 
     @property
     def given_share(self) -> float | None:
@@ -182,7 +191,9 @@ def daily(
         "count(*) FILTER (WHERE state = 'withdrawn') AS withdrawn, "
         "count(session_started_at) AS slots, "
         "count(*) FILTER (WHERE session_started_at < clock_timestamp() - %(lost_after)s "
-        "AND session_ended_at IS NULL) AS lost "
+        "AND session_ended_at IS NULL) AS lost, coalesce(sum(gaps), 0)::bigint AS gaps, "
+        "coalesce(sum(gap_ms), 0)::bigint AS gap_ms, "
+        "coalesce(sum(consented_ms), 0)::bigint AS consented_ms "
         f"FROM consents WHERE {_FILTER} GROUP BY 1, 2 ORDER BY 2 DESC, 1"
     )
     wanted = Filter(since=since, until=until, counters=None if counters is None else tuple(counters))

@@ -151,16 +151,26 @@ def list_erasures(
 def find_erasure(database: Database, record_id: UUID) -> Erasure | None:
     """Return the erasure of one consent with the state of each store, None where none was asked for."""
     with database.transaction() as connection:
-        found = _read(connection, "record_id = %s", (record_id,), 1, 0)
+        return find_erasure_in(connection, record_id)
+
+
+def find_erasure_in(connection: Connection, record_id: UUID) -> Erasure | None:
+    """Return the erasure of one consent, on the caller's connection."""
+    found = _read(connection, "record_id = %s", (record_id,), 1, 0)
     return found[0] if found else None
 
 
 def certificate(database: Database, record_id: UUID) -> ErasureCertificate | None:
     """Return the certificate of one consent's erasure, None while it is not complete."""
     with database.transaction() as connection:
-        row = connection.execute(
-            "SELECT certificate FROM erasures WHERE record_id = %s AND certificate IS NOT NULL", (record_id,)
-        ).fetchone()
+        return certificate_in(connection, record_id)
+
+
+def certificate_in(connection: Connection, record_id: UUID) -> ErasureCertificate | None:
+    """Return the certificate of one consent's erasure, on the caller's connection."""
+    row = connection.execute(
+        "SELECT certificate FROM erasures WHERE record_id = %s AND certificate IS NOT NULL", (record_id,)
+    ).fetchone()
     return None if row is None else ErasureCertificate.parse(bytes(row[0]))
 
 

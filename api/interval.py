@@ -54,6 +54,23 @@ def mean_of(
     return Mean(value, max(lowest, value - half), min(highest, value + half), n)
 
 
+def share_of(part: int, n: int) -> Mean | None:
+    """Return a share of n answers with its 95 % interval by Wilson's score; None for no answers.
+
+    It stays within 0 and 1 and says something at 0 and at all of few answers too.
+
+    Args:
+        part: Answers of the kind asked for.
+        n: All answers.
+    """
+    if n < 1:
+        return None
+    share, z2 = part / n, _NORMAL * _NORMAL
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _NORMAL / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return Mean(share, max(0.0, middle - half), min(1.0, middle + half), n)
+
+
 @functools.lru_cache(maxsize=4096)
 def student_quantile(df: int) -> float:
     """Return the 97.5 % quantile of Student's t with whole degrees of freedom."""

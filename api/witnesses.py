@@ -15,7 +15,7 @@ from typing import Final
 import httpx
 import structlog
 
-from api.central_log import CentralLog
+from api.central_log import CentralLog, keys_of
 from api.database import Connection
 from api.errors import LogDamaged, SettingsInvalid
 from api.settings import LogSettings, WitnessSettings
@@ -238,6 +238,20 @@ class Witnesses:
             witnessed_at=_quorum_at(found[1], self._settings.quorum) if found else None,
             witnesses=states,
         )
+
+    def check(self, connection: Connection, size: int, note: bytes) -> WitnessedCheckpoint:
+        """Return a kept checkpoint with the witnesses whose cosignatures hold.
+
+        Args:
+            connection: The connection to read on.
+            size: Its size.
+            note: The checkpoint as the log signed it.
+
+        Raises:
+            CheckpointRefused: The log did not sign it, or a signature under it is wrong.
+        """
+        policy = WitnessPolicy(keys_of(connection), self.verifiers, self._settings.quorum)
+        return policy.check(_cosigned(connection, size, note))
 
     def newest_witnessed(self) -> bytes | None:
         """Return the newest checkpoint with the quorum, None when none ever had it."""

@@ -83,7 +83,7 @@ class ConsentSender:
         )
         self.logs = EdgeLogs(self.database, LogSettings(fold_s=0))
         self.keys = SessionKeys(self.folder / "keys.sqlite")
-        erasure_key = Ed25519Signer("hailong/erasure", Ed25519PrivateKey.generate())
+        erasure_key = Ed25519Signer(f"{self.store.log.origin}/erasure", Ed25519PrivateKey.generate())
         self.eraser = Eraser(
             LogJournal(self.store), (self.keys,), receipt_signer=erasure_key, now=self.clocks.now
         )
