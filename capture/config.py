@@ -183,7 +183,7 @@ class EdgeConfig(BaseSettings):
     metrics_port: Annotated[
         int | None,
         Field(ge=0, le=65535, description="Loopback port of /healthz and /metrics; none turns it off."),
-    ] = 8711
+    ] = 8720
     threads: Annotated[int, Field(ge=1, le=2, description="Threads a network may use.")] = 1
 
     @classmethod
@@ -197,6 +197,13 @@ class EdgeConfig(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file, so that one file serves several boxes."""
         return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port and self.metrics_port in {self.kiosk.port, self.kiosk.port_of_officer}:
+            msg = f"metrics_port {self.metrics_port} is a port of the kiosk's pages: give one of them another"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _codes_differ(self) -> Self:

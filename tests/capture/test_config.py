@@ -104,3 +104,10 @@ def test_unusable_files(tmp_path: Path, text: str, words: str) -> None:
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="hailong edge init"):
         load_config(tmp_path / "edge.toml")
+
+
+@pytest.mark.parametrize("port", [8710, 8711])
+def test_the_health_page_takes_no_port_of_the_kiosk(tmp_path: Path, port: int) -> None:
+    load_config(write(tmp_path, GOOD))  # the defaults do not meet
+    with pytest.raises(ConfigError, match=f"metrics_port {port}"):
+        load_config(write(tmp_path, f"metrics_port = {port}\n{GOOD}"))
