@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from api.accounts import Login
-from api.authorization import Action
+from api.authorization import Action, Role
 from api.database import Connection
 from api.errors import ApiError
 from api.log import Kind, append
+from api.schema import DAY_ZONE
 
+OVERSIGHT: Final = "oversight"
+"""The purpose of reading this log without a stated one."""
+OWN_RECORD: Final = "own-record"
+"""Purpose of citizens who look at their own record; no officer can state it."""
 _LONGEST_OBJECT: Final = 400
 _MOST_ROWS: Final = 500
 
@@ -69,11 +74,52 @@ def record_read(
     return append(connection, Kind.ACCESS.value, body, record_id=record_id)
 
 
+def record_oversight(connection: Connection, login: Login, object_id: str) -> int:
+    """Log that somebody read this log itself: call it once, after the read, on the same connection.
+
+    Oversight needs no reason stated: looking after the log is the role. A stated one is kept.
+
+    Args:
+        connection: The connection that reads.
+        login: Who reads.
+        object_id: What was looked for, as text.
+    """
+    reason = login.reason
+    body = {
+        "actor": login.account.name,
+        "role": login.account.role.value,
+        "action": Action.READ_ACCESS_LOG.value,
+        "object": object_id[:_LONGEST_OBJECT],
+        "purpose": OVERSIGHT if reason is None else reason.purpose.value,
+        "ticket": "" if reason is None else reason.ticket,
+    }
+    return append(connection, Kind.ACCESS.value, body)
+
+
+def record_own_read(connection: Connection, action: Action, record_id: UUID) -> int:
+    """Log that a citizen looked at their own record with its slip; once, after the read.
+
+    Returns:
+        The entry's index.
+    """
+    body = {
+        "actor": Role.CITIZEN.value,
+        "role": Role.CITIZEN.value,
+        "action": action.value,
+        "object": str(record_id),
+        "purpose": OWN_RECORD,
+        "ticket": "receipt",
+    }
+    return append(connection, Kind.ACCESS.value, body, record_id=record_id)
+
+
 def list_accesses(
     connection: Connection,
     *,
     record_id: UUID | None = None,
     actor: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
     before: int | None = None,
     limit: int = 100,
 ) -> tuple[Access, ...]:
@@ -83,6 +129,8 @@ def list_accesses(
         connection: The connection to read on.
         record_id: Only reads of this record.
         actor: Only reads by this account.
+        since: First day in Viet Nam.
+        until: Last day in Viet Nam.
         before: Only entries with a smaller index: the page after the one that ended there.
         limit: Most rows.
     """
@@ -90,8 +138,18 @@ def list_accesses(
         "SELECT idx, at, body, record_id FROM central_log WHERE kind = 'access' "
         "AND (%(record)s::uuid IS NULL OR record_id = %(record)s) "
         "AND (%(actor)s::text IS NULL OR convert_from(body, 'UTF8')::jsonb ->> 'actor' = %(actor)s) "
+        "AND (%(since)s::date IS NULL OR at >= (%(since)s::timestamp AT TIME ZONE %(zone)s)) "
+        "AND (%(until)s::date IS NULL OR at < ((%(until)s::date + 1)::timestamp AT TIME ZONE %(zone)s)) "
         "AND (%(before)s::bigint IS NULL OR idx < %(before)s) ORDER BY idx DESC LIMIT %(limit)s",
-        {"record": record_id, "actor": actor, "before": before, "limit": min(limit, _MOST_ROWS)},
+        {
+            "record": record_id,
+            "actor": actor,
+            "since": since,
+            "until": until,
+            "zone": DAY_ZONE,
+            "before": before,
+            "limit": min(limit, _MOST_ROWS),
+        },
     ).fetchall()
     return tuple(_access(*row) for row in rows)
 

@@ -13,7 +13,9 @@ import typer
 from tqdm import tqdm
 
 from api.audit import Trust, verify
+from api.continuity import check_continuity
 from api.errors import ApiError
+from api.signed_files import check_file
 from consent.errors import ConsentError
 
 if TYPE_CHECKING:
@@ -99,6 +101,48 @@ def verify_command(
             typer.echo(f"{'ok    ' if item.ok else 'FAILED'}  {item.check}: {item.detail}")
     if not report.ok:
         raise typer.Exit(_FAILED)
+
+
+@audit.command("verify-file")
+def verify_file_command(
+    file: Annotated[Path, typer.Argument(help="A file out of an export of the privacy officer's pages.")],
+    *,
+    signature: Annotated[Path, typer.Option(help="The .sig beside it.")],
+    key: Annotated[
+        list[str], typer.Option(help="Export key as /log/keys of the centre shows it; may be repeated.")
+    ],
+) -> None:
+    """Check one exported file against the signature beside it."""
+    try:
+        found = check_file(file.read_bytes(), signature.read_bytes(), key)
+    except OSError as error:
+        _fail(f"{error.filename} cannot be read: {error.strerror}")
+    except ApiError as error:
+        _fail(str(error))
+    typer.echo(
+        f"{file.name} is the file '{found.name}' that was signed at {found.at}. "
+        f"Entry {found.index} of {found.origin} tells of it."
+    )
+
+
+@audit.command("verify-proof")
+def verify_proof_command(
+    proof: Annotated[Path, typer.Argument(help="Proof from the log's page: that nothing was altered.")],
+    *,
+    key: Annotated[list[str], typer.Option(help="Key of the centre's log from elsewhere; may be repeated.")],
+) -> None:
+    """Check, without the centre, that one state of its log continues an older one."""
+    try:
+        found = check_continuity(proof.read_bytes(), key)
+    except OSError as error:
+        _fail(f"{error.filename} cannot be read: {error.strerror}")
+    except (ApiError, ConsentError) as error:
+        _fail(str(error))
+    whose = "signed as well" if found.old_signed else "its root only as the proof says: compare it"
+    typer.echo(
+        f"The {found.new.size} entries begin with the same {found.old.size}, byte for byte. "
+        f"Newer state: signed by your key. Older state: {whose}."
+    )
 
 
 class _Bars:

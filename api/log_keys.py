@@ -29,6 +29,7 @@ PrivateKey: TypeAlias = Ed25519PrivateKey | MLDSA44PrivateKey
 _ED25519: Final = "log-ed25519"
 _ML_DSA: Final = "log-ml-dsa-44"
 _ERASURE: Final = "erasure-ed25519"
+_EXPORT: Final = "export-ed25519"
 _NEXT: Final = ".next"
 _OTHERS: Final = 0o077
 
@@ -62,6 +63,14 @@ class KeyFolder:
             KeysUnusable: As `log_signers`.
         """
         return self._ed25519(_ERASURE)
+
+    def export_key(self) -> Ed25519PrivateKey:
+        """Return the key that signs files of exports and nothing else, making it if need be.
+
+        Raises:
+            KeysUnusable: As `log_signers`.
+        """
+        return self._ed25519(_EXPORT)
 
     def next_signers(self, origin: str) -> tuple[Signer, ...]:
         """Return signers with keys that are made now (or by a rotation that broke off) and not yet in place.

@@ -124,7 +124,12 @@ def withdraw(connection: Connection, consent: Consent, *, method: str, actor: st
 def find_withdrawal(database: Database, record_id: UUID) -> Withdrawal | None:
     """Return the withdrawal of one consent that was asked for here."""
     with database.transaction() as connection:
-        rows = _read(connection, "record_id = %s", record_id)
+        return withdrawal_in(connection, record_id)
+
+
+def withdrawal_in(connection: Connection, record_id: UUID) -> Withdrawal | None:
+    """Return the withdrawal of one consent that was asked for here, on the caller's connection."""
+    rows = _read(connection, "record_id = %s", record_id)
     return rows[0] if rows else None
 
 

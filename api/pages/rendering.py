@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from api.access_log import OWN_RECORD
 from api.accounts import Accounts, Login
 from api.authorization import Purpose
 from api.database import Database
@@ -35,6 +37,10 @@ PURPOSE_NAMES: Final = {
     Purpose.BREACH: no_op("breach of data protection"),
     Purpose.INSPECTION: no_op("inspection"),
     Purpose.QUALITY_CHECK: no_op("check of quality"),
+}
+_LOGGED_PURPOSES: Final[Mapping[str, str]] = {
+    **PURPOSE_NAMES,
+    OWN_RECORD: no_op("their own record, with the slip"),
 }
 _YEAR_S: Final = 365 * 24 * 3600
 
@@ -115,7 +121,7 @@ class Pages:
             login=login,
             here=here,
             reason=login.reason if login else None,
-            purpose_names=PURPOSE_NAMES,
+            purpose_names=_LOGGED_PURPOSES,
             path=request.url.path,
             path_and_query=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             kept_query=urlencode(kept) + "&" if kept else "",
