@@ -17,7 +17,9 @@ from uuid import UUID
 
 import rfc8785
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import SchemaSerializer
 
+from consent.canonical import canonical_serializer
 from consent.erasure import Begun, ErasureCertificate
 from consent.errors import CertificateRefused, EntryRefused
 from consent.event import Event, EventKind
@@ -266,7 +268,7 @@ KINDS: Final = EVENT_KINDS | frozenset(kind.value for kind in EntryKind)
 
 def body_of(entry: OwnEntry) -> bytes:
     """Return an entry as RFC 8785 canonical JSON: the bytes that are stored and hashed."""
-    return rfc8785.dumps(_document_of(entry))
+    return _serializer(entry.kind).to_json(entry)
 
 
 def body_of_note(kind: str, document: Mapping[str, object]) -> bytes:
@@ -320,12 +322,14 @@ def parse_as(kind: str, body: bytes) -> Entry:
 
 def _read_event(kind: str, body: bytes) -> tuple[Entry, bytes]:
     event = Event.parse(body)
-    return event, _plain({**event.document(), "kind": kind})
+    if event.kind != kind:
+        raise EntryRefused(f"this is no entry of the kind {kind!r}")
+    return event, event.canonical()
 
 
 def _read_own(kind: str, body: bytes) -> tuple[Entry, bytes]:
     entry = _adapter(kind).validate_json(body)
-    return entry, _plain(_document_of(entry))
+    return entry, body_of(entry)
 
 
 def _read_erasure(kind: str, body: bytes) -> tuple[Entry, bytes]:
@@ -341,11 +345,6 @@ def _read_erasure(kind: str, body: bytes) -> tuple[Entry, bytes]:
     return read, _plain({"schema_version": 1, **read.document(), "kind": kind})
 
 
-def _document_of(entry: OwnEntry) -> dict[str, Any]:
-    document: dict[str, Any] = _adapter(entry.kind.value).dump_python(entry, mode="json")
-    return document
-
-
 def _plain(document: dict[str, Any]) -> bytes:
     """Return RFC 8785 for documents without fractions and with ASCII names, at the speed of C.
 
@@ -357,3 +356,8 @@ def _plain(document: dict[str, Any]) -> bytes:
 @cache
 def _adapter(kind: str) -> TypeAdapter[OwnEntry]:
     return TypeAdapter(_OWN[kind])
+
+
+@cache
+def _serializer(kind: str) -> SchemaSerializer:
+    return canonical_serializer(_adapter(kind))

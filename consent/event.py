@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
-import rfc8785
 from pydantic import AwareDatetime, ConfigDict, TypeAdapter
+from pydantic_core import SchemaSerializer
 
+from consent.canonical import Whole, canonical_serializer
 from consent.record import Code, ConsentRecord, IndicatedBy, NoticeReference, PurposeDecision, Sha256
 from consent.state import State
 
@@ -33,6 +35,11 @@ class EventKind(StrEnum):
     """The service ended without a consent to complete."""
 
 
+_STATES: Final[Mapping[EventKind, State | None]] = {
+    kind: None if kind in {EventKind.SHOWN, EventKind.CLOSED} else State(kind.value) for kind in EventKind
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event as it is stored.
@@ -53,12 +60,12 @@ class Event:
     record_id: UUID
     session_id: UUID
     at: AwareDatetime
-    monotonic_ms: int
+    monotonic_ms: Whole
     boot: Code
     indicated_by: IndicatedBy
     method: Code
     decisions: tuple[PurposeDecision, ...] = ()
-    dwell_ms: int | None = None
+    dwell_ms: Whole | None = None
     notice: NoticeReference | None = None
     receipt_digest: Sha256 | None = None
     record: ConsentRecord | None = None
@@ -67,13 +74,11 @@ class Event:
     @property
     def state(self) -> State | None:
         """The state this event leads to; None for a fact that changes no state."""
-        if self.kind in {EventKind.SHOWN, EventKind.CLOSED}:
-            return None
-        return State(self.kind.value)
+        return _STATES[self.kind]
 
     def canonical(self) -> bytes:
         """Return the event as RFC 8785 canonical JSON: the bytes that are stored and hashed."""
-        return rfc8785.dumps(self.document())
+        return _serializer().to_json(self)
 
     def document(self) -> dict[str, Any]:
         """Return the event as JSON values."""
@@ -98,3 +103,8 @@ class LoggedEvent:
 @cache
 def _adapter() -> TypeAdapter[Event]:
     return TypeAdapter(Event)
+
+
+@cache
+def _serializer() -> SchemaSerializer:
+    return canonical_serializer(_adapter())

@@ -23,7 +23,7 @@ from consent.receipt import receipt_digest
 from consent.record import Answer, ConsentRecord, IndicatedBy, NoticeReference, PurposeDecision
 from consent.slots import end_of_session, gap_of_session, start_of_session
 from consent.state import DECIDED, PERMITTING, State, check_step
-from consent.stored import Logged, Writing
+from consent.stored import Logged, Writing, event_of
 from consent.uptime import uptime_ns
 
 _NOTED: Final = frozenset({EntryKind.ERASURE_STARTED, EntryKind.ERASURE_DONE, EntryKind.RETENTION_RUN})
@@ -355,5 +355,5 @@ class ConsentStore(ConsentRecords):
 
 def _append_event(writing: Writing, event: Event) -> Logged:
     body = event.canonical()
-    Event.parse(body)  # what cannot be read back is never written
+    event_of(body)  # what cannot be read back is never written
     return writing.append(event.kind, body, record_id=event.record_id, session_id=event.session_id)

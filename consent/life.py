@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from consent.checkpoint import KeyHistory, verifier
@@ -26,21 +27,22 @@ def fold(record_id: UUID, events: Sequence[Event]) -> tuple[ConsentRecord, State
     if not events or events[0].record is None:
         raise UnknownRecord(f"the log holds no consent {record_id}")
     record, state = events[0].record, State.OFFERED
+    changes: dict[str, Any] = {}
     for event in events[1:]:
         if event.kind is EventKind.SHOWN and event.notice is not None:
-            record = replace(record, notice=event.notice, shown_at=event.at)
+            changes |= {"notice": event.notice, "shown_at": event.at}
         elif event.state is not None:
             check_step(state, event.state)
             state = event.state
             if state in DECIDED:
-                record = replace(
-                    record,
-                    decisions=event.decisions,
-                    decided_at=event.at,
-                    dwell_ms=event.dwell_ms,
-                    notice=event.notice or record.notice,
-                )
-    return record, state
+                changes |= {
+                    "decisions": event.decisions,
+                    "decided_at": event.at,
+                    "dwell_ms": event.dwell_ms,
+                }
+                if event.notice is not None:
+                    changes["notice"] = event.notice
+    return (replace(record, **changes) if changes else record), state
 
 
 @dataclass(frozen=True, slots=True)

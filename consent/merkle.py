@@ -55,10 +55,12 @@ def appended(size: int, leaf: bytes, nodes: Nodes) -> tuple[Node, ...]:
 
     The leaf itself comes first, then its ancestors upwards.
     """
-    made = [Node(0, size, leaf)]
-    while made[-1].index & 1:
-        level, index, right = made[-1].level, made[-1].index, made[-1].hash
-        made.append(Node(level + 1, index >> 1, node_hash(nodes.node(level, index - 1), right)))
+    level, index, found = 0, size, leaf
+    made = [Node(level, index, found)]
+    while index & 1:
+        found = node_hash(nodes.node(level, index - 1), found)
+        level, index = level + 1, index >> 1
+        made.append(Node(level, index, found))
     return tuple(made)
 
 
@@ -209,7 +211,8 @@ class Frontier:
     def append(self, leaf: bytes) -> tuple[Node, ...]:
         """Append a leaf hash; returns the nodes that became complete."""
         made = appended(self.size, leaf, self)
-        self._edge.update((node.level, node) for node in made)
+        for node in made:
+            self._edge[node.level] = node
         self.size += 1
         return made
 

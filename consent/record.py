@@ -16,10 +16,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 from uuid import UUID
 
-import rfc8785
 import uuid6
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic_core import SchemaSerializer
 
+from consent.canonical import Whole, canonical_serializer
 from consent.purpose import Purpose
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class ConsentRecord:
     withdrawal_digest: Sha256 | None = None
     shown_at: AwareDatetime | None = None
     decided_at: AwareDatetime | None = None
-    dwell_ms: Annotated[int, Field(ge=0)] | None = None
+    dwell_ms: Annotated[Whole, Field(ge=0)] | None = None
     schema_version: Literal[2] = SCHEMA_VERSION
 
     @property
@@ -169,7 +170,7 @@ class ConsentRecord:
 
     def canonical(self) -> bytes:
         """Return the record as RFC 8785 canonical JSON."""
-        return rfc8785.dumps(_record_adapter().dump_python(self, mode="json"))
+        return _record_serializer().to_json(self)
 
     @classmethod
     def parse(cls, data: bytes) -> ConsentRecord:
@@ -180,6 +181,11 @@ class ConsentRecord:
 @cache
 def _record_adapter() -> TypeAdapter[ConsentRecord]:
     return TypeAdapter(ConsentRecord)
+
+
+@cache
+def _record_serializer() -> SchemaSerializer:
+    return canonical_serializer(_record_adapter())
 
 
 def new_id() -> UUID:

@@ -50,10 +50,10 @@ class StoredEntry:
             LedgerCorrupt: It is none, or the columns beside it differ.
         """
         try:
-            event = Event.parse(self.body)
+            event = event_of(self.body)
         except ValueError as error:
             raise LedgerCorrupt(f"entry {self.index}: the stored bytes are no event") from error
-        if event.kind.value != self.kind:
+        if event.kind != self.kind:
             raise LedgerCorrupt(f"entry {self.index}: the columns differ from the stored bytes")
         self._check_columns(event)
         return LoggedEvent(self.index, self.leaf_hash.hex(), event)
@@ -133,6 +133,16 @@ class Writing:
     def of_record(self, record_id: UUID) -> tuple[StoredEntry, ...]:
         """Return the entries of one record, those of this transaction as well."""
         return read_entries(self._connection, "record_id = ?", str(record_id))
+
+
+@lru_cache(maxsize=256)  # each step of a consent reads its life again: the same bytes, the same event
+def event_of(body: bytes) -> Event:
+    """Return the event that stored bytes say.
+
+    Raises:
+        pydantic.ValidationError: They say none.
+    """
+    return Event.parse(body)
 
 
 def origin_of(log_id: UUID) -> str:
