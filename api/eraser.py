@@ -20,7 +20,7 @@ import structlog
 from api.clearing import Clearing
 from api.database import Connection, Database
 from api.erasure import queue_withdrawn, reopen
-from api.erasure_file import ErasureFile
+from api.erasure_file import ErasureFile, ReplayMark
 from api.erasure_journal import CentralJournal
 from api.erasure_stores import ROW_STORES, holds
 from api.errors import ApiError
@@ -112,7 +112,7 @@ class CentralEraser:
         """
         lines = self._file.lines()
         with self._database.transaction() as connection:
-            return connection.execute(
+            asked = connection.execute(
                 "INSERT INTO erasures (record_id, session_id, cause, queued_at) "
                 "SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[]) "
                 "ON CONFLICT DO NOTHING",
@@ -123,6 +123,8 @@ class CentralEraser:
                     [line.at for line in lines],
                 ),
             ).rowcount
+        self._file.mark_replay(ReplayMark(datetime.now(UTC), len(lines), asked))
+        return asked
 
     def replay(self) -> int:
         """Ask again for every erasure of the file of which anything is here, and return how many.
@@ -131,7 +133,8 @@ class CentralEraser:
             ErasureFileDamaged: The list was altered.
         """
         asked = self.catch_up()
-        for line in self._file.lines():
+        lines = self._file.lines()
+        for line in lines:
             with self._database.transaction() as connection:
                 row = connection.execute(
                     "SELECT state = 'done' FROM erasures WHERE record_id = %s FOR UPDATE", (line.record_id,)
@@ -139,6 +142,7 @@ class CentralEraser:
                 if row == (True,) and holds(connection, line.record_id):
                     reopen(connection, line.record_id)
                     asked += 1
+        self._file.mark_replay(ReplayMark(datetime.now(UTC), len(lines), asked))
         return asked
 
     def _finish(self, eraser: Eraser, record_id: UUID, cause: str) -> bool:
@@ -162,12 +166,24 @@ def central_eraser(settings: Settings, database: Database) -> CentralEraser:
     Raises:
         KeysUnusable: The erasure key cannot be read or made.
     """
-    folder = settings.log_dir
-    signer = Ed25519Signer(KEY_NAME, KeyFolder(folder / "keys").erasure_key())
     rule = RewriteRule(
         settings.erasure.rewrite_now_mb, settings.erasure.night_from_hour, settings.erasure.night_to_hour
     )
-    return CentralEraser(database, ErasureFile(folder / FILE_NAME), signer, rule=rule)
+    return CentralEraser(database, erasure_file(settings), erasure_signer(settings), rule=rule)
+
+
+def erasure_file(settings: Settings) -> ErasureFile:
+    """Return the service's list of erasures, which outlives its database."""
+    return ErasureFile(settings.log_dir / FILE_NAME)
+
+
+def erasure_signer(settings: Settings) -> Ed25519Signer:
+    """Return who signs that a key is destroyed.
+
+    Raises:
+        KeysUnusable: The erasure key cannot be read or made.
+    """
+    return Ed25519Signer(KEY_NAME, KeyFolder(settings.log_dir / "keys").erasure_key())
 
 
 def _open_erasures(connection: Connection) -> list[tuple[UUID, str]]:

@@ -7,6 +7,7 @@ background, and each store's state is readable meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -158,6 +159,22 @@ def find_erasure_in(connection: Connection, record_id: UUID) -> Erasure | None:
     """Return the erasure of one consent, on the caller's connection."""
     found = _read(connection, "record_id = %s", (record_id,), 1, 0)
     return found[0] if found else None
+
+
+def count_unfinished(connection: Connection) -> int:
+    """Return how many erasures are not complete."""
+    row = connection.execute("SELECT count(*) FROM erasures WHERE state <> 'done'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def count_unknown(connection: Connection, listed: Sequence[UUID]) -> int:
+    """Return of how many of these consents no erasure was asked for here."""
+    row = connection.execute(
+        "SELECT count(*) FROM unnest(%s::uuid[]) AS listed(record_id) WHERE NOT EXISTS "
+        "(SELECT 1 FROM erasures WHERE erasures.record_id = listed.record_id)",
+        (list(listed),),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def certificate(database: Database, record_id: UUID) -> ErasureCertificate | None:

@@ -7,6 +7,7 @@ again. It holds pseudonyms, no data.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -63,6 +64,20 @@ class ErasureLine:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayMark:
+    """When the list was last held against the database.
+
+    Attributes:
+        lines: How many erasures the list had.
+        asked: How many of them had to be asked for again.
+    """
+
+    at: datetime
+    lines: int
+    asked: int
+
+
 class ErasureFile:
     """The list, one line an erasure; what is added is on the disk when `add` returns.
 
@@ -116,6 +131,31 @@ class ErasureFile:
             os.close(folder)
         self._known.add(line.record_id)
         return True
+
+    def mark_replay(self, mark: ReplayMark) -> None:
+        """Keep when the list was last held against the database, beside the list.
+
+        It is for people only: where it cannot be kept, the replay counts all the same.
+        """
+        text = json.dumps({"at": mark.at.isoformat(), "asked": mark.asked, "lines": mark.lines})
+        draft = self._mark.with_name(f"{self._mark.name}.{os.getpid()}.tmp")
+        with contextlib.suppress(OSError):
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(self._mark)
+
+    def last_replay(self) -> ReplayMark | None:
+        """Return when the list was last held against the database, None where nobody knows."""
+        try:
+            document = json.loads(self._mark.read_text(encoding="utf-8"))
+            return ReplayMark(
+                datetime.fromisoformat(document["at"]), int(document["lines"]), int(document["asked"])
+            )
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    @property
+    def _mark(self) -> Path:
+        return self.path.with_suffix(".replayed")
 
     @staticmethod
     def _cut_torn_line(descriptor: int) -> None:

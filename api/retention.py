@@ -26,6 +26,10 @@ from inference.signal import Code
 
 SHORTEST_SIGNAL_DAYS: Final = 62
 """Signals go month by month, so that no month is dropped that still runs."""
+SCHEDULE: Final = "@schedule"
+"""Who asks for a run that nobody asked for: the daily job. No account can have the name."""
+_PAUSE: Final = timedelta(hours=20)
+"""A day, less what a run may come late."""
 _RUN_LOCK: Final = 0x72_65_74_6E
 _CHECK_S: Final = 600.0
 _REWRITTEN: Final = frozenset({"quarantine", "sessions", "enrolment_tokens"})
@@ -76,6 +80,7 @@ class RetentionResult:
         oldest: Moment of the oldest thing removed; None when nothing was.
         partitions: Whole months of signals that were dropped.
         log_index: Entry of the log that tells it; None in a trial.
+        actor: The account that asked for the run, or SCHEDULE.
     """
 
     category: str
@@ -89,6 +94,7 @@ class RetentionResult:
     partitions: tuple[str, ...] = ()
     log_index: int | None = None
     ran_at: datetime | None = None
+    actor: str = SCHEDULE
 
 
 def load_rules(days: Mapping[str, int] | None = None) -> tuple[Rule, ...]:
@@ -133,12 +139,15 @@ class Retention:
         self._rules = tuple(rule for rule in rules if rule.days is not None)
         self._rewrite_rule = rewrite_rule
 
-    def run(self, *, trial: bool = False, now: datetime | None = None) -> tuple[RetentionResult, ...]:
+    def run(
+        self, *, trial: bool = False, now: datetime | None = None, actor: str = SCHEDULE
+    ) -> tuple[RetentionResult, ...]:
         """Apply every rule, each in a transaction of its own with its entry in the log.
 
         Args:
             trial: Only count what would go.
             now: The moment from which days are counted back.
+            actor: The account that asked for it.
 
         Raises:
             psycopg.OperationalError: The server is lost; the next run does the rest.
@@ -151,7 +160,7 @@ class Retention:
                 with connection.transaction():
                     result = _apply(connection, rule, moment, trial=trial)
                     if not trial:
-                        result = _record(connection, result)
+                        result = _record(connection, replace(result, actor=actor))
                 results.append(result)
                 if result.removed:
                     _log.info("retention", category=rule.category, removed=result.removed, trial=trial)
@@ -161,11 +170,20 @@ class Retention:
                 self._clear(connection, tables & _REWRITTEN)
         return tuple(results)
 
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that remove something."""
+        return self._rules
+
     def due(self, now: datetime) -> bool:
         """Tell whether a day has passed since the last run."""
+        return self.next_run(now) <= now
+
+    def next_run(self, now: datetime) -> datetime:
+        """Return when the daily job runs next, at the earliest; `now` where it never did."""
         with self._database.transaction() as connection:
             row = connection.execute("SELECT max(ran_at) FROM retention_runs").fetchone()
-        return row is None or row[0] is None or now - row[0] >= timedelta(hours=20)
+        return now if row is None or row[0] is None else max(now, row[0] + _PAUSE)
 
     def _clear(self, connection: Connection, tables: set[str]) -> None:
         """Let the bytes of what was deleted leave the disk, as far as we may and it is small enough."""
@@ -199,12 +217,13 @@ def list_runs(database: Database, *, limit: int = 200) -> tuple[RetentionResult,
     with database.transaction() as connection:
         rows = connection.execute(
             "SELECT category, days, source, decided_by, cutoff, removed, oldest, newest, partitions, "
-            "log_index, ran_at FROM retention_runs ORDER BY id DESC LIMIT %s",
-            (limit,),
+            "log_index, ran_at, coalesce((SELECT convert_from(body, 'UTF8')::jsonb ->> 'actor' "
+            "FROM central_log WHERE idx = log_index), %s) FROM retention_runs ORDER BY id DESC LIMIT %s",
+            (SCHEDULE, limit),
         ).fetchall()
     return tuple(
         RetentionResult(
-            *(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]), tuple(row[8]), row[9], row[10]
+            *(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]), tuple(row[8]), *row[9:12]
         )
         for row in rows
     )
@@ -285,6 +304,7 @@ def _record(connection: Connection, result: RetentionResult) -> RetentionResult:
         "oldest": result.oldest,
         "newest": result.newest,
         "partitions": list(result.partitions),
+        "actor": result.actor,
     }
     index = log.append(connection, log.Kind.RETENTION_RUN, body)
     row = connection.execute(
