@@ -285,17 +285,20 @@ class Desk:
             return self._store.receipt(record_id, self._code)
 
     def withdraw(self, record_id: UUID, method: str = "kiosk-touch") -> None:
-        """Take the consent back. Capture stops before anything is written.
+        """Take the consent back. Capture stops before anything is written, and before anything is waited for.
 
         When the log cannot be written, the step is tried again until it can.
 
         Raises:
             TransitionRefused: This consent is not given, or is another desk's.
         """
+        if record_id != self._record_id:
+            raise TransitionRefused("this consent is not the one at this desk")
+        # Outside the lock: a tick that waits for a slow log holds it, and capture would go on meanwhile.
+        self._write(record_id, State.WITHDRAWN, IndicatedBy.CITIZEN, method)
         with self._lock:
-            if record_id != self._record_id:
-                raise TransitionRefused("this consent is not the one at this desk")
-            self._step(record_id, State.WITHDRAWN, IndicatedBy.CITIZEN, method)
+            if record_id == self._record_id:
+                self._state = State.WITHDRAWN
 
     def revoke(self, record_id: UUID, method: str = "controller") -> None:
         """Stop the capture for the controller: a bystander, a child, an error of staff."""

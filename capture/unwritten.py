@@ -17,7 +17,7 @@ from uuid import UUID
 
 import structlog
 
-from consent.errors import ConsentError, LedgerUnavailable
+from consent.errors import ConsentError, LedgerError, LedgerUnavailable
 from consent.ledger import ConsentStore
 from consent.record import IndicatedBy
 from consent.state import State
@@ -83,7 +83,7 @@ class UnwrittenSteps:
         """
         try:
             self._store.apply(step.record_id, step.to, step.by, step.method)
-        except LedgerUnavailable as error:  # what it ends has ended; the entry is written when it can be
+        except LedgerError as error:  # what it ends has ended; the entry is written when it can be
             _log.error("consent_step_waits", step=step.to, error=str(error))
             self._keep(step)
             return False
@@ -97,6 +97,9 @@ class UnwrittenSteps:
                     self._store.apply(step.record_id, step.to, step.by, step.method)
                 except LedgerUnavailable:
                     break
+                except LedgerError as error:  # a damaged log may be restored: the step must still be there
+                    _log.error("consent_step_waits", step=step.to, error=str(error))
+                    continue
                 except ConsentError as error:  # written before a crash, or ended in another way
                     _log.warning("consent_step_not_needed", step=step.to, error=str(error))
                 del self._waiting[slot]

@@ -184,6 +184,35 @@ def test_a_withdrawal_stops_at_once_and_is_written_when_the_log_can_be(counter: 
     assert counter.states() == [State.WITHDRAWN]
 
 
+def test_a_withdrawal_waits_for_nobody_who_waits_for_the_log(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_id = counter.desk.offer()
+    counter.desk.show(record_id)
+    counter.desk.decide(record_id, ALL_GIVEN)
+    waits, answered = threading.Event(), threading.Event()
+
+    def slow_log() -> int:
+        waits.set()
+        answered.wait(30)
+        return 0
+
+    monkeypatch.setattr(counter.desk._steps, "retry", slow_log)
+    threads = [
+        threading.Thread(target=counter.desk.tick),
+        threading.Thread(target=counter.desk.withdraw, args=(record_id,)),
+    ]
+    threads[0].start()
+    assert waits.wait(10)  # the tick holds the desk from here on
+    threads[1].start()
+    stopped = counter.grants[0].wait_ended(10)
+    answered.set()
+    for thread in threads:
+        thread.join(30)
+    assert stopped
+    assert (counter.desk.view().state, counter.states()) == (State.WITHDRAWN, [State.WITHDRAWN])
+
+
 def test_every_step_that_could_not_be_written_is_written_later(
     counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from capture.unwritten import Step, UnwrittenSteps
-from consent.errors import TransitionRefused, UnknownRecord
+from consent.errors import LedgerCorrupt, TransitionRefused, UnknownRecord
 from consent.record import IndicatedBy
 from consent.state import State
 from tests.capture.edge_folder import UNWRITTEN, EdgeFolder
@@ -99,6 +99,28 @@ def test_what_the_log_refuses_is_told_and_not_kept(edge: EdgeFolder) -> None:
     with pytest.raises(UnknownRecord):
         edge.steps.take(withdrawn(uuid4()))
     assert len(edge.steps) == 0
+
+
+def test_a_damaged_log_loses_no_withdrawal(edge: EdgeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_id, other = edge.served(), edge.served()
+    apply = edge.store.apply
+
+    def damaged(record: UUID, to: State, by: IndicatedBy, method: str) -> object:
+        if record == record_id:
+            raise LedgerCorrupt("entry 2: the hash does not cover the stored bytes")
+        return apply(record, to, by, method)
+
+    monkeypatch.setattr(edge.store, "apply", damaged)
+    assert not edge.steps.take(withdrawn(record_id))
+    assert edge.steps.retry() == 1
+    full_disk(edge, full=True)
+    assert not edge.steps.take(withdrawn(other))
+    full_disk(edge, full=False)
+    assert edge.steps.retry() == 1  # the damage of one entry keeps no other waiting
+    assert edge.store.state(other) is State.WITHDRAWN
+    monkeypatch.undo()  # restored from a backup
+    assert edge.steps.retry() == 0
+    assert edge.store.state(record_id) is State.WITHDRAWN
 
 
 def test_a_damaged_slot_is_passed_over(edge: EdgeFolder, tmp_path: Path) -> None:
