@@ -21,7 +21,16 @@ from api.errors import DatabaseUnavailable
 from api.guards import open_to_all
 from api.log_keeper import LogKeeper
 from api.metrics import Metrics
-from api.pages import access, administration, privacy, reasons, supervision
+from api.pages import (
+    access,
+    administration,
+    privacy,
+    privacy_cases,
+    privacy_consents,
+    privacy_counters,
+    reasons,
+    supervision,
+)
 from api.pages.rendering import Pages
 from api.settings import Settings
 from api.shield import Shield
@@ -89,6 +98,9 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.include_router(supervision.build_router(pages))
     app.include_router(reasons.build_router(pages))
     app.include_router(privacy.build_router(pages, keeper))
+    app.include_router(privacy_consents.build_router(pages, keeper))
+    app.include_router(privacy_counters.build_router(pages))
+    app.include_router(privacy_cases.build_router(pages))
     _add_static(app)
     app.add_middleware(
         Shield,

@@ -132,17 +132,29 @@ class ConsentSender:
             record.record_id, choices, IndicatedBy.CITIZEN, "tap", dwell_ms=dwell_ms, notice=notice
         )
 
-    def serve(self, record: ConsentRecord, *, seconds: int | None = None, longer_ms: int = -900) -> None:
-        """Capture for a while and complete; `longer_ms` more than was consented to."""
+    def serve(
+        self,
+        record: ConsentRecord,
+        given: tuple[Purpose, ...] = ALL,
+        *,
+        seconds: int | None = None,
+        longer_ms: int = -900,
+    ) -> None:
+        """Capture what was given for a while and complete; `longer_ms` more than was consented to."""
         seconds = self.rng.randint(60, 300) if seconds is None else seconds
         self.store.session_started(record.record_id)
         self.keys.make(record.record_id)
         self.clocks.advance(seconds)
-        self.store.complete(record.record_id, self.summary(seconds * 1000 + longer_ms))
+        self.store.complete(record.record_id, self.summary(seconds * 1000 + longer_ms, given))
 
-    def summary(self, length_ms: int, *, gaps: int = 0, gap_ms: int = 0) -> SessionSummary:
+    def summary(
+        self, length_ms: int, given: tuple[Purpose, ...] = ALL, *, gaps: int = 0, gap_ms: int = 0
+    ) -> SessionSummary:
         """Return what a session of that length did."""
-        processed = Processed(length_ms, max(0, length_ms - 4000))
+        processed = Processed(
+            length_ms if Purpose.IMAGE in given else 0,
+            max(0, length_ms - 4000) if Purpose.VOICE in given else 0,
+        )
         outcome = Outcome.SIGNAL if self.rng.random() < 0.85 else Outcome.ABSTAINED
         return SessionSummary(processed, length_ms // 100, gaps, gap_ms, outcome, "ab" * 32)
 
@@ -214,10 +226,10 @@ def _notable(sender: ConsentSender, named: dict[str, UUID], codes: dict[str, str
     named["english"] = sender.whole(CALM, language="en").record_id
     switched = sender.offer(CALM, shown_in="en")
     sender.answer(switched, (Purpose.IMAGE,), language="en")
-    sender.serve(switched)
+    sender.serve(switched, (Purpose.IMAGE,))
     half = sender.offer(BUSY)
     sender.answer(half, (Purpose.VOICE,))
-    sender.serve(half)
+    sender.serve(half, (Purpose.VOICE,))
     refused = sender.offer(CALM, code=codes["refused"])
     sender.answer(refused, ())
     silent = sender.offer(BUSY)
