@@ -3,31 +3,46 @@
 The text of a receipt is what its QR code holds. It can be checked without us, with
 `verify_receipt.py` alone: the code and the receipt's id hash to a digest inside the logged
 answer, the answer is a leaf of the log, and the log's key signed the root above it.
+
+Witnesses follow the centre's log, not the desk's. A *witnessed* receipt, which the centre gives out,
+goes on from there: the desk's checkpoint is a leaf of the centre's log, and witnesses cosigned that.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
 from consent import merkle
-from consent.checkpoint import ED25519, OpenedNote, Verifier, open_note, parse_size
+from consent.checkpoint import (
+    ED25519,
+    OpenedNote,
+    Verifier,
+    WitnessedCheckpoint,
+    WitnessPolicy,
+    open_note,
+    parse_size,
+)
 from consent.errors import CheckpointRefused, ProofRefused, ReceiptRefused
 from consent.event import Event, EventKind
 from consent.signed_note import decode, encode, split
 
 HEADER: Final = "hailong receipt 1"
+WITNESSED_HEADER: Final = "hailong witnessed receipt 1"
 _PROOF: Final = "c2sp.org/tlog-proof@v1"
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_CHARACTERS: Final = 16
 _GROUP: Final = 4
 _MISREAD: Final = str.maketrans("OIL", "011")
+_FOLDED: Final = "edge-checkpoint"
 _DECISIONS: Final = frozenset({EventKind.GIVEN, EventKind.REFUSED})
 _ED25519_BYTES: Final = 64
+_COSIGNATURE_BYTES: Final = 8 + 64
 
 
 def new_code() -> str:
@@ -65,6 +80,23 @@ def receipt_digest(receipt_id: UUID, withdrawal_digest: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Folding:
+    """The desk's checkpoint as an entry of the centre's log.
+
+    Attributes:
+        leaf: The entry, the exact bytes.
+        index: Its place in the centre's log.
+        checkpoint: State of the centre's log, signed and cosigned.
+        proof: Inclusion proof of the leaf in it.
+    """
+
+    leaf: bytes
+    index: int
+    checkpoint: bytes
+    proof: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """A receipt.
 
@@ -76,6 +108,7 @@ class Receipt:
         index: Its place in the log.
         checkpoint: Signed state of the log.
         proof: Inclusion proof of the leaf in it.
+        folding: What leads on to the witnesses; the slip from the kiosk has none.
     """
 
     receipt_id: UUID
@@ -85,42 +118,48 @@ class Receipt:
     index: int
     checkpoint: bytes
     proof: tuple[bytes, ...]
+    folding: Folding | None = None
 
     def text(self) -> str:
-        """Return the text that the QR code holds; of the signatures only the log's Ed25519 ones."""
-        body, lines = split(self.checkpoint)
-        kept = [str(line) for line in lines if len(line.signature) == _ED25519_BYTES]
-        hashes = "".join(f"{encode(value)}\n" for value in self.proof)
-        return (
-            f"{HEADER}\n{self.receipt_id}\n{self.code}\n{self.leaf.decode()}\n"
-            f"{_PROOF}\nindex {self.index}\n{hashes}\n{body.decode()}\n{''.join(kept)}"
-        )
+        """Return the text that the QR code or the file holds; of the signatures only Ed25519 ones."""
+        header = HEADER if self.folding is None else WITNESSED_HEADER
+        own = _proof_text(self.leaf, self.index, self.proof, self.checkpoint, {_ED25519_BYTES})
+        text = f"{header}\n{self.receipt_id}\n{self.code}\n{own}"
+        if self.folding is None:
+            return text
+        on, sizes = self.folding, {_ED25519_BYTES, _COSIGNATURE_BYTES}
+        return f"{text}\n{_proof_text(on.leaf, on.index, on.proof, on.checkpoint, sizes)}"
 
     @classmethod
     def parse(cls, text: str) -> Receipt:
-        """Read the text of a receipt, strictly; what it says is not checked yet.
+        """Read the text of a receipt, of either form, strictly; what it says is not checked yet.
 
         Raises:
             ReceiptRefused: It is no receipt.
         """
-        head, parted, checkpoint = text.partition("\n\n")
-        lines = head.split("\n")
-        if not parted or len(lines) < 6:  # noqa: PLR2004 - the six lines that are named below
-            raise ReceiptRefused("a receipt has six lines, a proof, an empty line and a checkpoint")
-        header, receipt_id, code, leaf, proof, index, *hashes = lines
-        if (header, proof) != (HEADER, _PROOF) or not index.startswith("index "):
-            raise ReceiptRefused("this is no receipt of this format")
+        blocks = text.split("\n\n")
+        header, *rest = blocks[0].split("\n", 3)
+        if len(rest) != 3 or (header, len(blocks)) not in {(HEADER, 3), (WITNESSED_HEADER, 6)}:  # noqa: PLR2004 - blocks of the two forms
+            raise ReceiptRefused("this is no receipt of this format, or only a part of one")
+        receipt_id, code, own = rest
         try:
-            event = Event.parse(leaf.encode())
+            leaf, index, proof = _parse_proof(own)
+            event = Event.parse(leaf)
+            note = f"{blocks[1]}\n\n{blocks[2]}"
             found = cls(
                 receipt_id=UUID(receipt_id),
                 record_id=event.record_id,
                 code=normalised(code),
-                leaf=leaf.encode(),
-                index=parse_size(index.removeprefix("index ")),
-                checkpoint=checkpoint.encode(),
-                proof=tuple(decode(value) for value in hashes),
+                leaf=leaf,
+                index=index,
+                checkpoint=(note if header == HEADER else f"{note}\n").encode(),
+                proof=proof,
             )
+            if header == WITNESSED_HEADER:
+                leaf, index, proof = _parse_proof(blocks[3])
+                found = replace(
+                    found, folding=Folding(leaf, index, f"{blocks[4]}\n\n{blocks[5]}".encode(), proof)
+                )
             same = found.text() == text
         except (ValueError, CheckpointRefused) as error:
             raise ReceiptRefused(f"the receipt cannot be read: {error}") from error
@@ -149,6 +188,47 @@ class Receipt:
         if not any(item.by.key.kind == ED25519 for item in opened.signatures):
             raise ReceiptRefused("no Ed25519 key of the log signed the receipt")
         return opened
+
+    def check_witnessed(self, keys: Sequence[Verifier], centre: WitnessPolicy) -> WitnessedCheckpoint:
+        """Check all of a witnessed receipt, up to the quorum of the centre's witnesses.
+
+        Args:
+            keys: Keys of the desk's log.
+            centre: The Ed25519 keys of the centre's log, its witnesses, and how many there must be.
+
+        Raises:
+            ReceiptRefused: It does not hold, or it is one from the kiosk.
+        """
+        tree, on = self.check(keys).checkpoint, self.folding
+        if on is None:
+            raise ReceiptRefused("no witness stands behind the slip of a kiosk: fetch the witnessed receipt")
+        try:
+            told = json.loads(on.leaf)
+            named = told["kind"], told["origin"], told["size"], told["root"]
+            found = centre.require(on.checkpoint)
+            seen = found.checkpoint
+            merkle.check_inclusion(merkle.leaf_hash(on.leaf), on.index, seen.size, on.proof, seen.root)
+        except (CheckpointRefused, ProofRefused, ValueError, KeyError, TypeError) as error:
+            raise ReceiptRefused(f"the receipt does not lead to the witnesses: {error}") from error
+        if named != (_FOLDED, tree.origin, tree.size, tree.root.hex()):
+            raise ReceiptRefused("the centre's log names another checkpoint than the one of the receipt")
+        return found
+
+
+def _proof_text(leaf: bytes, index: int, proof: Sequence[bytes], note: bytes, kept: set[int]) -> str:
+    """Write a leaf, its proof and the checkpoint, with signatures of these lengths alone."""
+    body, lines = split(note)
+    hashes = "".join(f"{encode(value)}\n" for value in proof)
+    signed = "".join(str(line) for line in lines if len(line.signature) in kept)
+    return f"{leaf.decode()}\n{_PROOF}\nindex {index}\n{hashes}\n{body.decode()}\n{signed}"
+
+
+def _parse_proof(text: str) -> tuple[bytes, int, tuple[bytes, ...]]:
+    leaf, proof, index, *hashes = text.split("\n")
+    if proof != _PROOF or not index.startswith("index "):
+        raise ReceiptRefused("this is no proof of this format")
+    place = parse_size(index.removeprefix("index "))
+    return leaf.encode(), place, tuple(decode(value) for value in hashes)
 
 
 def _grouped(digits: str) -> str:
