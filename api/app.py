@@ -12,7 +12,7 @@ import structlog
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse, Response
 
-from api import log_wire, problems, wire
+from api import log_wire, problems, published_keys, wire
 from api.accounts import Accounts
 from api.authorization import Action, policies
 from api.central_log import CentralLog
@@ -28,7 +28,10 @@ from api.pages import (
     privacy_cases,
     privacy_consents,
     privacy_counters,
+    privacy_exports,
+    privacy_log,
     reasons,
+    receipts,
     supervision,
 )
 from api.pages.rendering import Pages
@@ -101,6 +104,10 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.include_router(privacy_consents.build_router(pages, keeper))
     app.include_router(privacy_counters.build_router(pages))
     app.include_router(privacy_cases.build_router(pages))
+    app.include_router(privacy_log.build_router(pages, keeper))
+    app.include_router(privacy_exports.build_router(pages, keeper.log))
+    app.include_router(receipts.build_router(pages, keeper))
+    app.include_router(published_keys.build_router(keeper))
     _add_static(app)
     app.add_middleware(
         Shield,

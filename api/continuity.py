@@ -71,9 +71,7 @@ def check_continuity(data: bytes, vkeys: Sequence[str]) -> Continuity:
         ProofRefused: The newer state does not continue the older one.
     """
     try:
-        told: Any = json.loads(data)
-        if not isinstance(told, dict) or set(told) != _MEMBERS or told["format"] != _FORMAT:
-            raise ValueError(_FORMAT)
+        told = _members(json.loads(data))
         new_note, old_note = str(told["new_checkpoint"]).encode(), (told["old_checkpoint"] or "").encode()
         new = peek(new_note)
         found = Continuity(
@@ -93,3 +91,9 @@ def check_continuity(data: bytes, vkeys: Sequence[str]) -> Continuity:
             raise ProofRefused("the older checkpoint is not the one that the proof begins with")
     found.check()
     return found
+
+
+def _members(told: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON that is not believed yet
+    if not isinstance(told, dict) or set(told) != _MEMBERS or told["format"] != _FORMAT:
+        raise ValueError(_FORMAT)
+    return told

@@ -1,4 +1,4 @@
-"""The check of the whole log as a task in the background: one at a time, its last result kept for the page."""
+"""The check of the whole log as a task in the background: one at a time; the last result is kept."""
 
 from __future__ import annotations
 

@@ -60,8 +60,16 @@ def since_day(log: CentralLog, day: date) -> Continuity | None:
         return None
     if kept is not None:
         return since_checkpoint(log, bytes(kept[0]))
-    newest = peek(cosigned_note(log))
-    size = min(size, newest.size)  # the newest checkpoint may be a moment behind
+    return since_size(log, min(size, peek(cosigned_note(log)).size))  # a checkpoint may be a moment behind
+
+
+def since_size(log: CentralLog, size: int) -> Continuity:
+    """Return the checked proof from what the first entries are now: nobody signed that state then.
+
+    Raises:
+        ProofRefused: There are fewer entries.
+        LogDamaged: The log has no checkpoint, or a node is missing.
+    """
     return _proven(log, Checkpoint(log.origin, size, log.root(size)), b"")
 
 

@@ -1,4 +1,4 @@
-"""Public keys for everybody who checks something without us: receipts, logs, witnesses, files, certificates."""
+"""Public keys for everybody who checks something without us: receipts, logs, files, certificates."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ PURPOSE_NAMES: Final = {
     Purpose.QUALITY_CHECK: no_op("check of quality"),
 }
 _LOGGED_PURPOSES: Final[Mapping[str, str]] = {
-    **PURPOSE_NAMES,
+    **{purpose.value: name for purpose, name in PURPOSE_NAMES.items()},
     OWN_RECORD: no_op("their own record, with the slip"),
 }
 _YEAR_S: Final = 365 * 24 * 3600
