@@ -52,10 +52,10 @@ OUTCOME_NAMES: Final = {
     Outcome.TAKEN_BACK: no_op("taken back"),
 }
 NATURE_NAMES: Final = {
-    Nature.DISCLOSED: no_op("disclosed"),
-    Nature.ALTERED: no_op("altered"),
-    Nature.LOST: no_op("lost"),
-    Nature.MISUSED: no_op("seen or used for another purpose"),
+    Nature.DISCLOSED: no_op("data disclosed"),
+    Nature.ALTERED: no_op("data altered"),
+    Nature.LOST: no_op("data lost"),
+    Nature.MISUSED: no_op("data seen or used for another purpose"),
 }
 CAUSE_NAMES: Final = {
     Cause.UNKNOWN: no_op("not known yet"),
