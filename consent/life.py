@@ -70,12 +70,12 @@ class Slot:
                     f"a slot opens once, and only for a consent that is given; this one is {state}"
                     + (" and had its slot" if self.started is not None else "")
                 )
-            return replace(self, started=entry)
+            return Slot(entry, self.gaps, self.ended)
         if self.started is None or self.ended is not None:
             raise TransitionRefused(f"a {entry.kind} belongs between the start and the end of a session")
         if isinstance(entry, SessionEnded):
-            return replace(self, ended=entry)
-        return replace(self, gaps=(*self.gaps, entry))
+            return Slot(self.started, self.gaps, entry)
+        return Slot(self.started, (*self.gaps, entry), self.ended)
 
 
 class Course:

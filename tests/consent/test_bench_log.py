@@ -13,7 +13,11 @@ def test_the_bench_measures_a_small_log() -> None:
     assert (document["appended"], document["checked"]) == (700, 1_000)
     assert document["prove"]["tried"] == 1_000
     assert 0 < document["prove"]["mean_ms"] <= document["prove"]["p99_ms"]
-    for ratio in ("proof_to_bar_of_1_ms", "check_to_bar_of_60_s_a_million"):
+    for ratio in (
+        "proof_to_bar_of_1_ms",
+        "check_to_bar_of_60_s_a_million",
+        "verify_to_bar_of_60_s_a_million",
+    ):
         assert document[ratio] > 0
 
 
@@ -21,5 +25,6 @@ def test_the_bench_measures_a_small_log() -> None:
 def test_a_million_entries_are_checked_within_a_minute_and_a_proof_takes_less_than_a_millisecond() -> None:
     found = measure_log(100_000, CHECKED)
     assert found.check_cpu_s < 60
+    assert found.verify_cpu_s / found.appended * CHECKED < 60
     assert found.prove.cpu_ms < 1
     assert found.check_proof.cpu_ms < 1
