@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +16,16 @@ import structlog
 from api.database import Connection, Database
 from api.errors import KeysUnusable, LogDamaged
 from api.key_history import follow
+from api.leaf_file import FOLDER, LeafFile
 from api.log import Kind, Leaf, append_all, log_size, writing
 from api.log_keys import KeyFolder, vkeys
+from api.log_recovery import compare_newest, continue_log, tell
 from api.tree import StoredNodes
 from consent.checkpoint import Checkpoint, KeyHistory, Signer, sign
 from consent.entry import KeyIntroduced, KeyRetired, parse_entry
 from consent.errors import CheckpointRefused, EntryRefused, LedgerError
 from consent.head import Head, write_head
-from consent.merkle import consistency_proof, inclusion_proof, root
+from consent.merkle import consistency_proof, inclusion_proof, leaf_hash, root
 
 HEAD_NAME: Final = "central-log"
 _KEY_KINDS: Final = [Kind.KEY_INTRODUCED.value, Kind.KEY_RETIRED.value]
@@ -47,7 +49,8 @@ class CentralLog:
 
     Args:
         database: Where the log lies.
-        folder: The data folder: `keys/` and the newest signed checkpoint, which the database cannot reach.
+        folder: The data folder: `keys/`, the newest signed checkpoint and every leaf it covers, which the
+            database cannot reach.
     """
 
     def __init__(self, database: Database, folder: Path) -> None:
@@ -55,6 +58,7 @@ class CentralLog:
         self.database = database
         self.folder = folder
         self.keys_folder = KeyFolder(folder / "keys")
+        self.leaves = LeafFile(folder / FOLDER)
         self._lock = threading.RLock()
         self._signers: tuple[Signer, ...] = ()
         self._origin = ""
@@ -68,6 +72,9 @@ class CentralLog:
     def open(self) -> None:
         """Make or read the keys, and compare the log with the newest checkpoint in the data folder; once.
 
+        A log that is a true prefix of the one in the data folder, since its database was restored from a
+        backup, is continued from the leaves that are kept there; all of that is one transaction.
+
         Raises:
             LogDamaged: The log does not reach that checkpoint: rows were removed or rewritten.
             KeysUnusable: The keys cannot be read, or are not the ones that the log names.
@@ -79,8 +86,11 @@ class CentralLog:
             with self.database.transaction() as connection:
                 writing(connection)
                 origin = origin_of(connection)
-                signers = self._matching_signers(connection, origin)
                 head = self._head()
+                ours = head is None or head.checkpoint.origin == origin
+                kept_tree = None if head is None else head.checkpoint
+                recovered = continue_log(connection, self.leaves, kept_tree) if ours else None
+                signers = self._matching_signers(connection, origin)
                 kept = connection.execute("SELECT max(size) FROM central_checkpoints").fetchone()
                 if head is None and kept is not None and kept[0] is not None:
                     raise LogDamaged(
@@ -90,7 +100,21 @@ class CentralLog:
                 if head is not None:
                     self._check_head(connection, head, origin)
                     self._keep_row(connection, head.checkpoint, head.data)  # lost when a start was cut
+                rebuilt = None if recovered is None else tell(connection, recovered)
+            if recovered is not None:
+                _log.warning("log recovered after a restore", **asdict(recovered), rebuilt=rebuilt)
             self._origin, self._signers = origin, signers
+
+    def catch_up(self) -> None:
+        """Continue the log after a restore, before anything else is written; one that was never signed waits.
+
+        Raises:
+            LogDamaged: As `open`.
+            KeysUnusable: As `open`.
+            DatabaseUnavailable: Ask again later.
+        """
+        if self.newest() is not None:
+            self.open()
 
     def keys(self) -> KeyHistory:
         """Return the keys that signed and sign the log."""
@@ -153,8 +177,9 @@ class CentralLog:
                 size = _size_of_both(connection)
                 if head is not None:
                     self._check_head(connection, head, self._origin)
-                    if head.checkpoint.size == size:
-                        return head.data
+                self._keep_leaves(connection, size)
+                if head is not None and head.checkpoint.size == size:
+                    return head.data
                 if not self._is_signed_by_us(connection, size):
                     self._signers = self._matching_signers(connection, self._origin)
                 tree = Checkpoint(self._origin, size, _root(connection, size))
@@ -231,8 +256,9 @@ class CentralLog:
         if kept.size > size:
             raise LogDamaged(
                 f"the centre's log has {size} entries, but its newest checkpoint covers {kept.size}: it was "
-                "cut short. Nothing is signed. Restore the newest backup, or keep the database for the "
-                "privacy officer."
+                f"cut short. Nothing is signed. Put the leaves back into {self.leaves.folder} (that folder's "
+                f"newest backup; {self.leaves.size()} are there) and start again, restore the newest backup "
+                "of the database, or keep it for the privacy officer."
             )
         if _root(connection, kept.size) != kept.root:
             raise LogDamaged(
@@ -243,6 +269,25 @@ class CentralLog:
             head.check_signed(keys_of(connection))
         except LedgerError as error:
             raise LogDamaged(f"the newest checkpoint in {self.folder} is not the log's: {error}") from error
+
+    def _keep_leaves(self, connection: Connection, size: int) -> None:
+        """Keep the leaves of a log of this size outside the database, before that size is signed."""
+
+        def read(start: int, stop: int) -> list[bytes]:
+            nodes = StoredNodes(connection)
+            nodes.fetch([(0, index) for index in range(start, stop)])
+            bodies = []
+            for leaf in read_leaves(connection, start, stop):
+                if leaf_hash(leaf.body) != _node_of(nodes, leaf.index):
+                    raise LogDamaged(
+                        f"entry {leaf.index} of the centre's log is not the one that its tree holds: it was "
+                        "rewritten. Nothing is signed. Keep the database for the privacy officer."
+                    )
+                bodies.append(leaf.body)
+            return bodies
+
+        compare_newest(connection, self.leaves)
+        self.leaves.extend(size, read)
 
     def _keep(self, connection: Connection, tree: Checkpoint, note: bytes) -> None:
         """Keep a checkpoint, first where the database cannot reach; older ones nobody cosigned may go."""
@@ -360,6 +405,13 @@ def _root(connection: Connection, size: int) -> bytes:
         return root(size, StoredNodes(connection))
     except KeyError as error:
         raise LogDamaged(f"node {error} of the centre's log is missing: restore the newest backup") from error
+
+
+def _node_of(nodes: StoredNodes, index: int) -> bytes | None:
+    try:
+        return nodes.node(0, index)
+    except KeyError:
+        return None
 
 
 def _within(connection: Connection, size: int | None) -> int:

@@ -27,7 +27,7 @@ from api.errors import ApiError, PortTaken, PostgresBusy, RetentionInvalid, Sett
 from api.log_check import verify
 from api.postgres import EmbeddedPostgres
 from api.retention import central_retention
-from api.server import CentralServer, configure_logging, running_database
+from api.server import CentralServer, configure_logging, continue_log_after_restore, running_database
 from api.settings import Settings, load_settings
 from api.witnesses import Witnesses
 
@@ -101,8 +101,11 @@ def _stop_in_order() -> None:
 
 
 @contextlib.contextmanager
-def open_database(config: Path | None) -> Iterator[Database]:
-    """Open the database: through the running service's server, or by starting it for this command."""
+def open_database(config: Path | None, *, only_read: bool = False) -> Iterator[Database]:
+    """Open the database: through the running service's server, or by starting it for this command.
+
+    What a command adds to the log of a restored database must come after what that had before.
+    """
     settings = settings_of(config)
     with contextlib.ExitStack() as stack:
         try:
@@ -110,7 +113,10 @@ def open_database(config: Path | None) -> Iterator[Database]:
         except PostgresBusy:
             # The service runs: its server answers on the same socket.
             dsn = EmbeddedPostgres(settings.database.data_dir, run_as=settings.database.run_as).dsn()
-        yield stack.enter_context(Database(dsn, pool_size=2))
+        database = stack.enter_context(Database(dsn, pool_size=2))
+        if not only_read:
+            continue_log_after_restore(database, settings.log_dir)
+        yield database
 
 
 @central.command()
@@ -226,7 +232,7 @@ def rotate_log_key(config: ConfigOption = None) -> None:
 @central.command("verify-log")
 def verify_log(config: ConfigOption = None) -> None:
     """Check every entry, node and checkpoint of the centre's log; the exit code is 1 when one is wrong."""
-    with _told(), open_database(config) as database:
+    with _told(), open_database(config, only_read=True) as database:
         settings = settings_of(config)
         log = CentralLog(database, settings.log_dir)
         found = verify(log, Witnesses(log, settings.log).policy())

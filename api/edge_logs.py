@@ -31,6 +31,7 @@ from api.log import Kind, append
 from api.projection import Projected, project
 from api.settings import LogSettings
 from api.tree import StoredNodes
+from api.withdrawals import restore_requests
 from consent.checkpoint import ED25519, Checkpoint, KeyHistory, KeyPeriod, open_note, peek, verifier
 from consent.entry import Entry, Genesis, KeyIntroduced, KeyRetired, parse_entry
 from consent.errors import CheckpointRefused, EntryRefused
@@ -244,6 +245,7 @@ class EdgeLogs:
         made = nodes.extend(known.size, [entry.hash for entry in fresh])
         if root(tree.size, nodes) != tree.root:
             raise _Forked(known.edge, known.note, f"another root at size {tree.size}")
+        _check_folded(connection, known, tree, nodes)
         connection.execute(
             "UPDATE edge_logs SET last_contact = clock_timestamp() WHERE edge_id = %s", (known.edge,)
         )
@@ -255,6 +257,9 @@ class EdgeLogs:
             numbered = [(known.size + place, entry.entry) for place, entry in enumerate(fresh)]
             told = project(connection, known.edge, numbered, counters=sender.counters)
             projected = Projected(told.erasing, refused_keys + told.anomalies)
+            offered = [item.record_id for item in fresh if item.kind == "offered" and item.record_id]
+            if offered:  # asked for before the database was restored
+                restore_requests(connection, offered)
             _act_upon(connection, known.edge, projected)
         pending = _pending(connection, known.edge)
         folded = self._fold(connection, known, fresh, tree, part.checkpoint)
@@ -508,6 +513,17 @@ def _check_repeated(
     for place, item in enumerate(repeated):
         if kept[first_index + place] != item.hash:
             raise _Forked(known.edge, known.note, f"another entry {first_index + place}")
+
+
+def _check_folded(connection: Connection, known: _Known, tree: Checkpoint, nodes: StoredNodes) -> None:
+    """Compare with what this edge had signed before the database was restored to an older state."""
+    if not known.size < known.folded_size <= tree.size:
+        return
+    row = connection.execute(
+        "SELECT note FROM edge_checkpoints WHERE edge_id = %s AND size = %s", (known.edge, known.folded_size)
+    ).fetchone()
+    if row is not None and root(known.folded_size, nodes) != peek(bytes(row[0])).root:
+        raise _Forked(known.edge, bytes(row[0]), f"another root at size {known.folded_size}")
 
 
 def _write_keys(connection: Connection, edge: UUID, keys: KeyHistory) -> None:

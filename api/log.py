@@ -49,6 +49,7 @@ class Kind(StrEnum):
     KEY_RETIRED = "key-retired"
     ACCOUNT = "account"
     EXPORT = "export"
+    LOG_RECOVERED = "log-recovered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,19 @@ def append_all(connection: Connection, leaves: Sequence[Leaf]) -> int:
         raise ValueError("there is no entry to append")
     size = writing(connection)
     at = datetime.now(UTC)
-    bodies = [leaf.canonical(at) for leaf in leaves]
+    append_bodies(connection, size, [leaf.canonical(at) for leaf in leaves])
+    return size
+
+
+def append_bodies(connection: Connection, size: int, bodies: Sequence[bytes]) -> None:
+    """Append leaves exactly as they are given, for the log's one writer.
+
+    Raises:
+        LogDamaged: As `append`.
+        ValueError: One of them is no leaf of this log.
+    """
     documents = [json.loads(body) for body in bodies]
+    kinds = [Kind(said["kind"]).value for said in documents]
     hashes = [leaf_hash(body) for body in bodies]
     nodes = StoredNodes(connection)
     try:
@@ -116,12 +128,12 @@ def append_all(connection: Connection, leaves: Sequence[Leaf]) -> int:
         connection.execute(
             _INSERT,
             (
-                list(range(size, size + len(leaves))),
+                list(range(size, size + len(bodies))),
                 hashes,
-                [str(leaf.kind) for leaf in leaves],
+                kinds,
                 [said.get("record_id") for said in documents],
                 [said["at"] for said in documents],
-                bodies,
+                list(bodies),
             ),
         )
         nodes.write(made)
@@ -130,7 +142,6 @@ def append_all(connection: Connection, leaves: Sequence[Leaf]) -> int:
             f"the tables of the centre's log do not fit together at entry {size}: rows were removed or added "
             "behind it. Run 'hailong central verify-log' and keep the database for the privacy officer."
         ) from error
-    return size
 
 
 def writing(connection: Connection) -> int:

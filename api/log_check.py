@@ -11,6 +11,7 @@ from typing import Final
 from api.central_log import SELECT_LEAVES, CentralLog, StoredLeaf, history_of, leaf_of
 from api.database import Connection
 from api.errors import LogDamaged
+from api.leaf_file import LeafFile
 from api.log import Kind
 from consent.checkpoint import KeyHistory, WitnessPolicy, peek
 from consent.errors import CheckpointRefused, LedgerError
@@ -71,7 +72,7 @@ def verify(
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         checker = _Checker(connection, progress)
         try:
-            checker.run(log.newest())
+            checker.run(log.newest(), log.leaves)
         except LogDamaged as error:
             return checker.result(0, str(error))
         except _Wrong as wrong:
@@ -92,13 +93,17 @@ class _Checker:
         self._held = 0
         self._witnessed: int | None = None
         self._keys = KeyHistory(())
+        self._kept: Iterator[bytes] = iter(())
+        self._any_kept = False
+        self._copies = 0
 
     def result(self, index: int | None = None, reason: str = "") -> LogVerification:
         tree = self._tree
         root = tree.root().hex() if tree.size else ""
         return LogVerification(tree.size, root, self._held, self._witnessed, index, reason)
 
-    def run(self, head: bytes | None) -> None:
+    def run(self, head: bytes | None, leaves: LeafFile) -> None:
+        self._kept, self._any_kept = leaves.read(), leaves.size() > 0
         roots = {
             row[0]: (bytes(row[1]), bytes(row[2]))
             for row in self._connection.execute("SELECT size, root, note FROM central_checkpoints")
@@ -115,6 +120,8 @@ class _Checker:
         beyond = [size for size in roots if size > self._tree.size]
         if beyond:
             raise _Wrong(self._tree.size, f"a checkpoint covers {max(beyond)} entries: the log was cut short")
+        if head is not None and self._any_kept and self._copies < peek(head).size:
+            raise _Wrong(self._copies, f"only {self._copies} leaves are kept outside the database")
         surplus = self._connection.execute("SELECT count(*) FROM central_log_nodes").fetchone()
         if surplus is not None and surplus[0] != self._nodes:
             raise _Wrong(self._tree.size, f"{surplus[0]} nodes are stored, {self._nodes} belong to the tree")
@@ -148,6 +155,10 @@ class _Checker:
             if leaf.index != size:
                 raise _Wrong(size, f"entry {size} is missing or there twice")
             _check_leaf(leaf)
+            copy = next(self._kept, None)
+            if copy is not None and copy != leaf.body:
+                raise _Wrong(size, f"entry {size} is not the one that is kept outside the database")
+            self._copies += copy is not None
             if leaf.kind in _KEY_KINDS:
                 self._key_leaves.append(leaf)
             made += self._tree.append(leaf.leaf_hash)

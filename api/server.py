@@ -8,6 +8,7 @@ import logging
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final, Self
 
 import psycopg
@@ -18,9 +19,10 @@ from structlog.typing import ExcInfo
 
 from api.accounts import FIRST_ADMINISTRATOR, Accounts
 from api.app import build_app
+from api.central_log import CentralLog
 from api.database import Database
 from api.eraser import ErasureWorker, central_eraser
-from api.errors import ApiError, DatabaseUnavailable, PortTaken
+from api.errors import ApiError, DatabaseUnavailable, KeysUnusable, LogDamaged, PortTaken
 from api.physical import maintenance, remove_orphans
 from api.postgres import EmbeddedPostgres
 from api.retention import RetentionWorker, central_retention, load_rules
@@ -29,6 +31,7 @@ from api.settings import DatabaseSettings, Settings
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _KEEP_ALIVE_S: Final = 15
 _GRACE_S: Final = 10
+_log: Final = structlog.get_logger("api.server")
 
 
 def configure_logging(level: str) -> None:
@@ -95,6 +98,14 @@ def running_database(settings: DatabaseSettings) -> Iterator[str]:
         yield dsn
 
 
+def continue_log_after_restore(database: Database, folder: Path) -> None:
+    """Continue the log of a restored database; where that cannot be, say why and leave it unsigned."""
+    try:
+        CentralLog(database, folder).catch_up()
+    except (LogDamaged, KeysUnusable, OSError) as error:
+        _log.error("the log cannot be continued", reason=str(error))
+
+
 def bind(host: str, port: int) -> socket.socket:
     """Take the address before anything else starts.
 
@@ -149,6 +160,7 @@ class CentralServer:
             self._listener = stack.enter_context(bind(settings.server.host, settings.server.port))
             self.dsn = stack.enter_context(running_database(settings.database))
             with Database(self.dsn, pool_size=2) as database:
+                continue_log_after_restore(database, settings.log_dir)  # before anything is added to it
                 self.first_password = Accounts(database).create_first_administrator()
                 # Before anything is served: what was erased stays so, also after a restore from a backup.
                 central_eraser(settings, database).catch_up()

@@ -6,6 +6,7 @@ next answer to its log and writes the `withdrawn` entry itself. Asking again cha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -119,6 +120,21 @@ def withdraw(connection: Connection, consent: Consent, *, method: str, actor: st
         "UPDATE withdrawal_requests SET central_index = %s WHERE record_id = %s", (index, consent.record_id)
     )
     return Asked(Wish.ASKED, consent)
+
+
+def restore_requests(connection: Connection, records: Sequence[UUID]) -> int:
+    """Put back the requests of these consents that the log holds and the table lacks; return how many.
+
+    So after a restore: a request is a row only once its consent is one, and that comes with the edge's log.
+    """
+    return connection.execute(
+        "INSERT INTO withdrawal_requests (record_id, edge_id, requested_at, method, actor, central_index) "
+        "SELECT DISTINCT ON (l.record_id) l.record_id, c.edge_id, l.at, "
+        "convert_from(l.body, 'UTF8')::jsonb ->> 'method', convert_from(l.body, 'UTF8')::jsonb ->> 'actor', "
+        "l.idx FROM central_log l JOIN consents c USING (record_id) "
+        "WHERE l.record_id = ANY(%s) AND l.kind = %s ORDER BY l.record_id, l.idx ON CONFLICT DO NOTHING",
+        (list(records), Kind.WITHDRAWAL_REQUESTED.value),
+    ).rowcount
 
 
 def find_withdrawal(database: Database, record_id: UUID) -> Withdrawal | None:
