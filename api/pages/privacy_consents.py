@@ -31,6 +31,7 @@ from api.language import decimal_text
 from api.log_keeper import LogKeeper
 from api.pages import consent_words as words
 from api.pages.access import NOT_SEEN, PageRefused, personal
+from api.pages.privacy_withdrawals import STORE_NAMES
 from api.pages.rendering import Pages, no_op
 from api.projection import Consent
 from api.trends import visible_counters
@@ -45,6 +46,7 @@ from consent.record import Answer
 from consent.state import State
 
 PAGE_SIZE: Final = 25
+_MINUTE_MS: Final = 60_000
 _Text = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
 
 
@@ -132,6 +134,7 @@ def _add_search(router: APIRouter, pages: Pages) -> None:
             purposes=list(Purpose),
             answers=(Answer.GIVEN, Answer.REFUSED, Answer.OPEN),
             seconds=lambda ms: _seconds(ms, pages.language_of(request)),
+            length=lambda row: processed_within_consent(row, datetime.now(UTC)).value,
         )
 
 
@@ -154,6 +157,7 @@ def _add_record(router: APIRouter, pages: Pages, keeper: LogKeeper) -> None:
             words=words,
             purposes=list(Purpose),
             seconds=lambda ms: _seconds(ms, language),
+            stores=STORE_NAMES,
             tolerance=_seconds(TOLERANCE_MS, language),
             **values,
         )
@@ -234,9 +238,10 @@ def _seconds(ms: int | None, language: str) -> str:
     """Return a length of time as people read it: seconds, or minutes and seconds."""
     if ms is None:
         return "–"  # noqa: RUF001 - the dash of an empty cell
-    if ms < 60_000:  # noqa: PLR2004 - a minute
-        return decimal_text(f"{ms / 1000:.1f}", language) + " s"
-    return f"{ms // 60_000} min {ms % 60_000 // 1000} s"
+    minutes, seconds = ("phút", "giây") if language == "vi" else ("min", "s")
+    if ms < _MINUTE_MS:
+        return decimal_text(f"{ms / 1000:.1f}", language) + f" {seconds}"
+    return f"{ms // _MINUTE_MS} {minutes} {ms % _MINUTE_MS // 1000} {seconds}"
 
 
 def _day(text: str) -> date | None:
