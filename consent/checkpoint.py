@@ -401,7 +401,7 @@ class WitnessPolicy:
 
     Attributes:
         log: Keys of the log: all of them must have signed.
-        witnesses: Keys of the witnesses; one with several keys counts once.
+        witnesses: Keys of the witnesses; one with several keys counts once, and a log never for itself.
         quorum: How many witnesses there must be.
     """
 
@@ -425,7 +425,7 @@ class WitnessPolicy:
             raise CheckpointRefused(f"a checkpoint of {opened.checkpoint.origin}, signed by another log")
         seen: dict[str, int] = {}
         for key in self.witnesses:
-            if key in made:
+            if key in made and key.key.kind != ED25519 and key.name != opened.checkpoint.origin:
                 seen[key.name] = max(seen.get(key.name, 0), made[key] or 0)
         return WitnessedCheckpoint(opened.checkpoint, tuple(sorted(seen.items())), len(seen) >= self.quorum)
 

@@ -144,7 +144,8 @@ def check_consistency(old: int, old_root: bytes, new: int, new_root: bytes, proo
         raise ProofRefused(f"a log of {new} entries cannot follow one of {old}: it was cut short")
     if old in (0, new):
         expected = EMPTY_ROOT if old == 0 else new_root
-        if proof or not hmac.compare_digest(old_root, expected):
+        empty = new > 0 or hmac.compare_digest(new_root, EMPTY_ROOT)
+        if proof or not empty or not hmac.compare_digest(old_root, expected):
             raise ProofRefused(f"the roots at size {old} differ, or a proof came where none is due")
         return
     place, last = old - 1, new - 1

@@ -273,6 +273,14 @@ def test_a_witness_with_two_keys_counts_once() -> None:
     assert not found.witnessed
 
 
+@_needs_ml_dsa
+def test_a_log_is_no_witness_of_itself() -> None:
+    signers: tuple[Signer, ...] = (_log(), _post_quantum())
+    keys = tuple(verifier(signer.vkey()) for signer in signers)
+    found = WitnessPolicy(keys, keys, 1).check(_note(*signers))
+    assert (found.witnesses, found.witnessed) == ((), False)
+
+
 def test_a_witness_does_not_stand_in_for_the_log() -> None:
     body = _checkpoint().body()
     note = body + b"\n" + _witness().line(body).encode()

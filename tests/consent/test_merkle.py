@@ -224,6 +224,7 @@ def test_an_altered_consistency_proof_never_holds(data: st.DataObject, new: int)
     [
         (0, leaf_hash(b"x"), 5, leaf_hash(b"y"), ()),
         (0, EMPTY_ROOT, 5, leaf_hash(b"y"), (leaf_hash(b"z"),)),
+        (0, EMPTY_ROOT, 0, leaf_hash(b"y"), ()),
         (3, leaf_hash(b"x"), 3, leaf_hash(b"y"), ()),
         (3, leaf_hash(b"x"), 3, leaf_hash(b"x"), (leaf_hash(b"x"),)),
         (-1, EMPTY_ROOT, 3, leaf_hash(b"x"), ()),

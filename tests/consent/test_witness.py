@@ -17,11 +17,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from consent.checkpoint import (
+    Checkpoint,
     Ed25519Signer,
     WitnessPolicy,
     ml_dsa_offered,
     open_note,
     peek,
+    sign,
     verifier,
     with_signatures,
 )
@@ -82,6 +84,12 @@ def test_a_log_that_grows_is_cosigned(witness: Witness, log: SmallLog) -> None:
 def test_an_empty_log_is_cosigned(witness: Witness, log: SmallLog) -> None:
     assert with_signatures(log.note(0), witness.add_checkpoint(log.request(0, 0)))
     assert witness.add_checkpoint(log.request(0, 3))
+
+
+def test_an_empty_log_has_one_root(witness: Witness, log: SmallLog) -> None:
+    note = sign(Checkpoint(ORIGIN, 0, b"x" * 32), [log.signer])
+    assert _refused(witness, request_cosignature(0, (), note)) == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert witness.add_checkpoint(log.request(0, 3))  # and the log can still be followed
 
 
 def test_it_signs_with_both_kinds_of_key(witness: Witness, log: SmallLog) -> None:
