@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import random
 import threading
@@ -17,9 +18,11 @@ import structlog
 
 from capture.errors import CaptureError
 from capture.identity import problem_detail
+from capture.outbox import ERASED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
+    from uuid import UUID
 
     from capture.identity import EdgeKey, Enrolment
     from capture.outbox import Entry, Outbox
@@ -79,6 +82,7 @@ class Uplink:
         enrolment: Who this edge is at the centre, and where that is.
         transport: Replaces the network in tests.
         longest_wait_s: Upper bound of the back-off.
+        withheld: Tells whose withdrawal waits to be written: nothing of them is sent meanwhile.
     """
 
     outbox: Outbox
@@ -87,6 +91,7 @@ class Uplink:
     transport: httpx.BaseTransport | None = None
     longest_wait_s: float = _LONGEST_WAIT_S
     on_delivered: Callable[[int], None] | None = None
+    withheld: Callable[[], Collection[UUID]] = frozenset
     _state: UplinkState = field(default_factory=UplinkState, init=False)
     _batch: int = field(default=MAX_BATCH, init=False)
     _resend_after: int | None = field(default=None, init=False)
@@ -126,7 +131,7 @@ class Uplink:
             UplinkRefused: The centre refused the batch; everything is kept.
             OutboxError: The confirmation could not be recorded.
         """
-        entries = self.outbox.pending(self._batch, after=self._resend_after)
+        entries = self._permitted(self.outbox.pending(self._batch, after=self._resend_after))
         if not entries:
             self._resend_after = None
             entries = self.outbox.tombstones(self._batch)
@@ -140,6 +145,19 @@ class Uplink:
         )
         self._state = replace(self._state, clock_behind_s=_clock_behind_s(answer))
         return self._take_answer(answer, entries)
+
+    def _permitted(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        """Return the entries before the first of a consent that is withdrawn and not erased yet.
+
+        The numbers have no gap, so what follows it waits as well: until the log can be written again.
+        """
+        withheld = {str(record_id) for record_id in self.withheld()}
+        return tuple(
+            itertools.takewhile(
+                lambda entry: entry.kind == ERASED or entry.payload.get("consent_record_id") not in withheld,
+                entries,
+            )
+        )
 
     def _encode(self, entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], bytes]:
         while True:

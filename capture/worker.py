@@ -208,7 +208,11 @@ class EdgeWorker:
                 "[centre] from the configuration."
             )
         self.uplink = Uplink(
-            outbox=self.outbox, key=key, enrolment=enrolment, on_delivered=self.listeners.delivered
+            outbox=self.outbox,
+            key=key,
+            enrolment=enrolment,
+            on_delivered=self.listeners.delivered,
+            withheld=self.steps.records,
         )
         self.uplink.start()
         stack.callback(self.uplink.stop)

@@ -92,6 +92,21 @@ def test_everything_arrives_once_in_order(uplink: Uplink, centre: FakeCentre, cl
     assert uplink.state.delivered == 1203
 
 
+def test_nothing_is_sent_of_a_consent_whose_withdrawal_waits_to_be_written(
+    uplink: Uplink, centre: FakeCentre, client: httpx.Client
+) -> None:
+    records = [uuid4() for _ in range(3)]
+    for record_id in records:
+        uplink.outbox.put("signal", {"consent_record_id": str(record_id)}, key=record_id)
+    uplink.withheld = lambda: {records[1]}
+    assert uplink.send_once(client) == 1
+    assert uplink.send_once(client) == 0
+    assert sorted(centre.rows) == [1]
+    uplink.outbox.erase(records[1])  # the log can be written again: what is sent is a tombstone
+    assert uplink.send_once(client) == 2
+    assert centre.rows[2] == {"record_id": str(records[1])}
+
+
 def test_a_lost_answer_is_sent_again_without_effect(
     uplink: Uplink, centre: FakeCentre, client: httpx.Client
 ) -> None:
