@@ -156,7 +156,12 @@ def _complete_schema(app: FastAPI) -> None:
     def openapi() -> dict[str, object]:
         schema = plain()
         models = schema.setdefault("components", {}).setdefault("schemas", {})
-        for model in (wire.BatchDocument, wire.Problem, log_wire.LogPartDocument):
+        for model in (
+            wire.BatchDocument,
+            wire.Problem,
+            log_wire.LogPartDocument,
+            log_wire.LogQuestionDocument,
+        ):
             document = model.model_json_schema(ref_template="#/components/schemas/{model}")
             models |= document.pop("$defs", {})
             models[model.__name__] = document

@@ -76,6 +76,7 @@ class Action(StrEnum):
     RUN_RETENTION = "run-retention"
     SUBMIT_BATCHES = "submit-batches"
     SUBMIT_LOG = "submit-log"
+    READ_OWN_LOG = "read-own-log"
     WATCH_ARRIVALS = "watch-arrivals"
 
 

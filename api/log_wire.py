@@ -17,6 +17,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.authorization import Action
+from api.edge_log_reading import read_rest
 from api.edge_logs import EdgeLogs
 from api.errors import LogDamaged, Refused
 from api.guards import open_to_all, proven
@@ -67,6 +68,24 @@ class LogReceipt(_Model):
     withdrawals: list[WithdrawalDocument]
 
 
+class LogQuestionDocument(_Model):
+    """An edge asks for its own log from an index on; the signature covers the raw bytes."""
+
+    edge: UUID
+    origin: Annotated[str, Field(description="First line of the log's checkpoints.")]
+    first_index: Annotated[int, Field(ge=0)]
+
+
+class LogRest(_Model):
+    """Entries of the asking edge's own log, and where its outbox was."""
+
+    first_index: int
+    entries: list[str]
+    size: int
+    checkpoint: Annotated[str, Field(description="The note of that size, as the edge signed it.")]
+    high_water: Annotated[int, Field(description="Highest number of the edge's outbox that is committed.")]
+
+
 def build_router(settings: Settings, keeper: LogKeeper, pages: Pages, metrics: Metrics) -> APIRouter:  # noqa: C901 - a list of short routes, not one branching function
     """Return the routes of the logs."""
     router = APIRouter()
@@ -111,6 +130,40 @@ def build_router(settings: Settings, keeper: LogKeeper, pages: Pages, metrics: M
         ] = None,
     ) -> LogReceipt:
         return await run_in_threadpool(commit, body, hailong_signature)
+
+    def rest(body: bytes, signature: str | None) -> LogRest:
+        found = read_rest(log.database, body, signature)
+        _log.info("log read back", first_index=found.first_index, entries=len(found.entries))
+        return LogRest(
+            first_index=found.first_index,
+            entries=list(found.entries),
+            size=found.size,
+            checkpoint=found.checkpoint,
+            high_water=found.high_water,
+        )
+
+    @router.post(
+        "/v1/log/entries",
+        dependencies=[Depends(proven(Action.READ_OWN_LOG))],
+        summary="Give an edge back what is kept of its own log, after its data folder was restored",
+        responses=problems_of(401, 409, 413, 422, 503),
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": {"$ref": "#/components/schemas/LogQuestionDocument"}}
+                },
+            }
+        },
+    )
+    async def log_entries(
+        body: Annotated[bytes, Depends(part_body)],
+        hailong_signature: Annotated[
+            str | None,
+            Header(max_length=200, description="Base64 of the Ed25519 signature over the raw body."),
+        ] = None,
+    ) -> LogRest:
+        return await run_in_threadpool(rest, body, hailong_signature)
 
     @router.get(
         "/log/checkpoint",
