@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -36,7 +36,7 @@ from consent.checkpoint import ED25519, Checkpoint, KeyHistory, KeyPeriod, open_
 from consent.entry import Entry, Genesis, KeyIntroduced, KeyRetired, parse_entry
 from consent.errors import CheckpointRefused, EntryRefused
 from consent.merkle import EMPTY_ROOT, leaf_hash, root
-from consent.signed_note import Vkey
+from consent.signed_note import SignatureLine, Vkey
 
 LARGEST_ENTRY_BYTES: Final = 65_535
 """Longer entries would not fit the bundles of an exported log."""
@@ -107,9 +107,12 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class _Sender:
+    """Who sent a part; `next_key` is the key that signed it, where the enrolled `key` endorses it there."""
+
     edge: UUID
     key: bytes
     counters: frozenset[str]
+    next_key: bytes | None = None
 
     def vkey(self, origin: str) -> str:
         return str(Vkey(origin, ED25519, self.key))
@@ -209,7 +212,7 @@ class EdgeLogs:
         """
         part = parse_part(body, max_entries=self._settings.max_entries)
         with self._database.transaction() as connection:
-            sender = _authenticate(connection, part.edge, body, signature)
+            sender = _authenticate(connection, part, body, signature)
         entries = _read_entries(part)
         try:
             with self._database.transaction() as connection:
@@ -261,6 +264,8 @@ class EdgeLogs:
             if offered:  # asked for before the database was restored
                 restore_requests(connection, offered)
             _act_upon(connection, known.edge, projected)
+            if sender.next_key is not None:
+                _take_key(connection, sender, tree, keys)
         pending = _pending(connection, known.edge)
         folded = self._fold(connection, known, fresh, tree, part.checkpoint)
         return Taken(max(known.size, tree.size), pending, len(fresh), len(projected.anomalies), folded)
@@ -346,7 +351,9 @@ class EdgeLogs:
         _log.error("an edge's log forked", edge=str(fork.edge), size=part.size, reason=fork.reason)
 
 
-def _authenticate(connection: Connection, edge: UUID, body: bytes, signature: str | None) -> _Sender:
+def _authenticate(connection: Connection, part: Part, body: bytes, signature: str | None) -> _Sender:
+    """Check who signed the body: the enrolled key, or the one it endorses in this very part."""
+    edge = part.edge
     row = connection.execute(
         "SELECT public_key, (SELECT array_agg(code) FROM counters WHERE edge_id = edges.id), "
         "revoked_at IS NOT NULL FROM edges WHERE id = %s",
@@ -356,12 +363,48 @@ def _authenticate(connection: Connection, edge: UUID, body: bytes, signature: st
         given = base64.b64decode(signature or "", validate=True)
         if row is None:
             raise _unauthorised()
-        Ed25519PublicKey.from_public_bytes(bytes(row[0])).verify(given, body)
-    except (binascii.Error, ValueError, InvalidSignature):
+        enrolled = bytes(row[0])
+        signed_by = next(
+            (key for key in (enrolled, *_endorsed(part, enrolled)) if _signed(key, given, body)), None
+        )
+    except (binascii.Error, ValueError):
         raise _unauthorised() from None
+    if signed_by is None:
+        raise _unauthorised()
     if not edge_may(edge, Action.SUBMIT_LOG, revoked=bool(row[2])):
         raise _unauthorised()
-    return _Sender(edge, bytes(row[0]), frozenset(row[1] or ()))
+    counters = frozenset(row[1] or ())
+    return _Sender(edge, enrolled, counters, None if signed_by == enrolled else signed_by)
+
+
+def _signed(key: bytes, signature: bytes, body: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, body)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _endorsed(part: Part, enrolled: bytes) -> Iterator[bytes]:
+    """Yield the keys that this part introduces, each endorsed by the one before it."""
+    present = enrolled
+    for body in part.entries:
+        if b'"key-introduced"' not in body:
+            continue
+        try:
+            step = parse_entry(body)
+            if not isinstance(step, KeyIntroduced) or step.endorsement is None:
+                continue
+            origin = f"hailong/edge/{step.log}"
+            by = verifier(str(Vkey(origin, ED25519, present)))
+            line, key = SignatureLine.parse(step.endorsement), Vkey.parse(step.vkey)
+            if not by.made(line) or (key.name, key.kind) != (origin, ED25519):
+                continue
+            by.check(step.endorsed(), line.signature)
+        except (EntryRefused, CheckpointRefused):
+            continue
+        present = key.public
+        yield present
 
 
 def _read_entries(part: Part) -> tuple[_Read, ...]:
@@ -534,6 +577,19 @@ def _write_keys(connection: Connection, edge: UUID, keys: KeyHistory) -> None:
             "WHERE edge_log_keys.until_size IS DISTINCT FROM excluded.until_size",
             (edge, period.vkey, period.from_size, period.until_size),
         )
+
+
+def _take_key(connection: Connection, sender: _Sender, tree: Checkpoint, keys: KeyHistory) -> None:
+    """Know the edge by its new key from now on: its log names it, endorsed by the one before."""
+    assert sender.next_key is not None  # noqa: S101 - asked by the caller
+    vkey = str(Vkey(tree.origin, ED25519, sender.next_key))
+    if vkey not in {key.vkey() for key in keys.verifiers(tree.size)}:
+        raise _unauthorised()
+    connection.execute(
+        "UPDATE edges SET public_key = %s WHERE id = %s AND public_key = %s",
+        (sender.next_key, sender.edge, sender.key),
+    )
+    _log.info("an edge's key was rotated", edge=str(sender.edge), from_size=tree.size)
 
 
 def _act_upon(connection: Connection, edge: UUID, projected: Projected) -> None:

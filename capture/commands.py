@@ -91,6 +91,32 @@ def enrol(
     typer.echo(f"Enrolled as {enrolment.edge} for {', '.join(enrolment.counters)}.")
 
 
+@edge.command("rotate-key")
+def rotate_key_command(config: ConfigOption = Path("edge.toml")) -> None:
+    """Sign with a new key from now on; receipts and checkpoints of the old one stay valid. Stop the edge."""
+    from capture.identity import load_enrolment  # noqa: PLC0415 - needs the network library
+    from capture.key_rotation import rotate_key  # noqa: PLC0415 - as above
+    from capture.lock import DataFolderLock  # noqa: PLC0415 - as above
+    from capture.unwritten import UnwrittenSteps  # noqa: PLC0415 - as above
+    from capture.worker import CONSENT_LOG, UNWRITTEN, open_data_folder  # noqa: PLC0415 - loads the networks
+
+    settings = _checked(config)
+    try:
+        folder = open_data_folder(settings.data_dir)
+        with DataFolderLock(folder):
+            keys = rotate_key(
+                folder,
+                folder / CONSENT_LOG,
+                load_enrolment(folder) if settings.centre is not None else None,
+                steps_of=lambda store: UnwrittenSteps(store, folder / UNWRITTEN),
+            )
+    except (CaptureError, ConsentError) as error:
+        _fail(str(error))
+    for period in keys.periods:
+        until = "" if period.until_size is None else f" until {period.until_size}"
+        typer.echo(f"from {period.from_size}{until}: {period.vkey}")
+
+
 @edge.command("officer-link")
 def officer_link(
     config: ConfigOption = Path("edge.toml"),

@@ -20,7 +20,7 @@ from consent.checkpoint import Ed25519Signer
 if TYPE_CHECKING:
     from pathlib import Path
 
-_KEY_FILE: Final = "edge-key.pem"
+KEY_FILE: Final = "edge-key.pem"
 _ENROLMENT_FILE: Final = "enrolment.json"
 
 
@@ -61,7 +61,7 @@ class EdgeKey:
         Raises:
             IdentityError: The key file cannot be read as an Ed25519 key.
         """
-        return cls(load_or_make_key(folder / _KEY_FILE))
+        return cls(load_or_make_key(folder / KEY_FILE))
 
     def signer(self, origin: str) -> Ed25519Signer:
         """Return who signs the checkpoints of this edge's log: the key that the centre enrolled."""

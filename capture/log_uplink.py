@@ -189,6 +189,8 @@ class LogUplink:
                 f"the centre keeps another log of this edge ({problem_detail(answer)}). Nothing was taken. "
                 "Keep the data folder as it is for the privacy officer and enrol this edge again."
             )
+        if answer.status_code == httpx.codes.UNAUTHORIZED and self._tell_of_new_key():
+            return
         if not answer.is_success:
             if answer.status_code in {
                 httpx.codes.REQUEST_ENTITY_TOO_LARGE,
@@ -214,6 +216,17 @@ class LogUplink:
         self._withdraw(given.get("withdrawals", []))
         if self.contact is not None:  # last: a withdrawal that could not be read is no contact
             self.contact.heard(asked_ns, acknowledged)
+
+    def _tell_of_new_key(self) -> bool:
+        """Send again from where the old key endorses the present one; False where that was just tried."""
+        rotated = [period for period in self.store.log.keys().periods if period.from_size > 0]
+        if not rotated:
+            return False
+        introduced = rotated[-1].from_size - 1
+        if self._state.acknowledged == introduced:
+            return False
+        self._state = replace(self._state, acknowledged=introduced)
+        return True
 
     def _withdraw(self, asked: list[dict[str, Any]]) -> None:
         """Apply what was asked for at the centre; it repeats each until it sees the event."""

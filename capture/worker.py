@@ -18,6 +18,7 @@ from capture.desk import Desk
 from capture.erasure import EdgeErasure, LeftoverFiles, LiveBuffers, load_erasure_key
 from capture.errors import CaptureError
 from capture.identity import EdgeKey, load_enrolment
+from capture.key_rotation import finish_rotation
 from capture.kiosk import KioskServer
 from capture.lock import DataFolderLock
 from capture.log_uplink import LogUplink
@@ -119,6 +120,7 @@ class EdgeWorker:
         with ExitStack() as stack:
             folder = open_data_folder(self.config.data_dir)
             stack.enter_context(DataFolderLock(folder))
+            finish_rotation(folder, folder / CONSENT_LOG)
             self._key = EdgeKey.load_or_make(folder)
             self._open_stores(stack, folder)
             self._recover()
@@ -188,6 +190,16 @@ class EdgeWorker:
         )
         self.erasure.start()
         stack.callback(self.erasure.stop)
+
+    def ship_log(self, timeout_s: float) -> bool:
+        """Wait until the centre has the whole consent log; tells whether it has."""
+        waited = threading.Event()
+        for _ in range(max(1, int(timeout_s / 0.1))):
+            if self.log_uplink is None or self.log_uplink.state.acknowledged == self.store.log.size:
+                return True
+            self.log_uplink.nudge()
+            waited.wait(0.1)
+        return False
 
     def _recover(self) -> None:
         self.steps.retry()
