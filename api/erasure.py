@@ -94,6 +94,8 @@ def queue(
         "ON CONFLICT (record_id) DO NOTHING RETURNING record_id",
         (record_id, session_id, cause),
     ).fetchone()
+    if new is None and session_id is not None:
+        _learn_session(connection, record_id, session_id)
     if entry is not None:
         connection.execute(
             "INSERT INTO erasure_entries (record_id, edge_id, seq) VALUES (%s, %s, %s) "
@@ -101,6 +103,19 @@ def queue(
             (record_id, *entry),
         )
     return new is not None
+
+
+def _learn_session(connection: Connection, record_id: UUID, session_id: UUID) -> None:
+    """Keep the session of an erasure that was asked for before its log came.
+
+    A ballot of that session may have come in between, and nobody could see whose it was: once more.
+    """
+    learned = connection.execute(
+        "UPDATE erasures SET session_id = %s WHERE record_id = %s AND session_id IS NULL RETURNING record_id",
+        (session_id, record_id),
+    ).fetchone()
+    if learned is not None:
+        reopen(connection, record_id)
 
 
 def reopen(connection: Connection, record_id: UUID) -> None:

@@ -16,15 +16,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.database import Database
+from api.edge_logs import EdgeLogs
 from api.eraser import CentralEraser
 from api.erasure import ErasureState, certificate, erase, find_erasure, list_erasures, queue
 from api.erasure_file import ErasureFile, ErasureLine
 from api.errors import ErasureFileDamaged, Refused
 from api.ingest import Ingest, Receipt
 from api.physical import RewriteRule
-from api.settings import IngestSettings
+from api.settings import IngestSettings, LogSettings
 from consent.checkpoint import Ed25519Signer
+from consent.record import IndicatedBy
+from consent.state import State
 from inference.signal import Criterion
+from tests.api.edge_consents import EdgeLog
 from tests.api.senders import Edge, enrolled_edge, signal
 from tests.api.test_ingest import count, rollup_faults
 
@@ -118,6 +122,24 @@ def test_nothing_of_an_erased_consent_is_taken_again(
     assert count(database, "signals") == 0
     with database.transaction() as connection:
         assert connection.execute("SELECT session_id FROM ballots").fetchall() == [(None,)]
+
+
+def test_a_ballot_between_the_tombstone_and_the_log_is_unlinked_as_well(
+    database: Database, edge: Edge, eraser: CentralEraser, tmp_path: Path, seed: int
+) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    log = EdgeLog.make(edge, tmp_path)
+    record = log.whole()
+    log.store.apply(record.record_id, State.WITHDRAWN, IndicatedBy.CITIZEN, "receipt")
+    send(database, edge, 1, {"kind": "erased", "payload": {"record_id": str(record.record_id)}})
+    assert eraser.run_once() == 1
+    send(database, edge, 2, {"kind": "ballot", "payload": ballot(rng, str(record.session_id))})
+    log.send(EdgeLogs(database, LogSettings()), 0)
+    assert eraser.run_once() == 1
+    assert eraser.run_once() == 0
+    with database.transaction() as connection:
+        assert connection.execute("SELECT session_id FROM ballots").fetchall() == [(None,)]
+    log.store.close()
 
 
 def test_a_tombstone_erases_what_came_before_it(
