@@ -1,7 +1,8 @@
 """Who may do what: roles, actions, and Cedar policies that decide; what they do not permit is refused.
 
 The policies are `policies/access.cedar`, their schema `policies/access.cedarschema`. Decisions are
-taken anew at each request from what the database says then: nothing of them is kept.
+taken from what the database says at each request. Only an edge's answer is kept, and under all that
+it depends on: the edge, the action, and whether it is revoked now.
 """
 
 from __future__ import annotations
@@ -238,6 +239,10 @@ def policies() -> Policies:
     return Policies()
 
 
+@functools.lru_cache(maxsize=4096)
 def edge_may(edge: UUID, action: Action, *, revoked: bool) -> bool:
-    """Ask the policies for an edge whose signature was found right."""
+    """Ask the policies for an edge whose signature was found right.
+
+    The policies cannot change while the program runs, so the same question has the same answer.
+    """
     return policies().decide(device(edge, revoked=revoked), action).permitted

@@ -125,10 +125,13 @@ class Ingest:
             DatabaseUnavailable: Nothing is acknowledged; send the batch again later.
         """
         batch = parse_batch(body, max_entries=self._settings.max_entries)
-        counters = self._authenticate(batch.edge, body, signature)
-        sorted_out = self._validate(batch, counters)
-        self._create_partitions(sorted_out.starts)
         try:
+            with self._database.transaction() as connection:
+                counters = _authenticate(connection, batch.edge, body, signature)
+                sorted_out = self._validate(batch, counters)
+                if months_of(sorted_out.starts) <= self._months:
+                    return _commit(connection, batch, sorted_out)
+            self._create_partitions(sorted_out.starts)
             with self._database.transaction() as connection:
                 return _commit(connection, batch, sorted_out)
         except psycopg.errors.CheckViolation:  # a partition was dropped under our feet
@@ -139,25 +142,6 @@ class Ingest:
                 "partition-missing",
                 "a monthly partition is missing: try again",
             ) from None
-
-    def _authenticate(self, edge: UUID, body: bytes, signature: str | None) -> frozenset[str]:
-        """Return the counters of the edge if the signature is its own."""
-        with self._database.transaction() as connection:
-            row = connection.execute(
-                "SELECT public_key, (SELECT array_agg(code) FROM counters WHERE edge_id = edges.id), "
-                "revoked_at FROM edges WHERE id = %s",
-                (edge,),
-            ).fetchone()
-        try:
-            given = base64.b64decode(signature or "", validate=True)
-            if row is None:
-                raise _unauthorised()
-            Ed25519PublicKey.from_public_bytes(bytes(row[0])).verify(given, body)
-        except (binascii.Error, ValueError, InvalidSignature):
-            raise _unauthorised() from None
-        if not edge_may(edge, Action.SUBMIT_BATCHES, revoked=row[2] is not None):
-            raise _unauthorised()
-        return frozenset(row[1] or ())
 
     def _validate(self, batch: Batch, counters: frozenset[str]) -> _Sorted:
         result = _Sorted()
@@ -201,6 +185,27 @@ class Ingest:
                 self._months.add(first)
 
 
+def _authenticate(connection: Connection, edge: UUID, body: bytes, signature: str | None) -> frozenset[str]:
+    """Return the counters of the edge if the signature is its own; nothing is locked for a stranger."""
+    with connection.pipeline():  # the start of the transaction travels with the question
+        found = connection.execute(
+            "SELECT public_key, (SELECT array_agg(code) FROM counters WHERE edge_id = edges.id), "
+            "revoked_at FROM edges WHERE id = %s",
+            (edge,),
+        )
+    row = found.fetchone()
+    try:
+        given = base64.b64decode(signature or "", validate=True)
+        if row is None:
+            raise _unauthorised()
+        Ed25519PublicKey.from_public_bytes(bytes(row[0])).verify(given, body)
+    except (binascii.Error, ValueError, InvalidSignature):
+        raise _unauthorised() from None
+    if not edge_may(edge, Action.SUBMIT_BATCHES, revoked=row[2] is not None):
+        raise _unauthorised()
+    return frozenset(row[1] or ())
+
+
 def _read(entry: Entry) -> Signal | Ballot | UUID | str:
     """Return what an entry holds (for `erased` the consent), or why it is set aside."""
     if entry.bad_salt:
@@ -223,9 +228,19 @@ def _read(entry: Entry) -> Signal | Ballot | UUID | str:
 
 
 def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receipt:
-    row = connection.execute(
-        "SELECT high_water FROM edges WHERE id = %s AND revoked_at IS NULL FOR UPDATE", (batch.edge,)
-    ).fetchone()
+    # What does not need another's answer travels together; each statement still sees what is
+    # committed when its own turn comes.
+    with connection.pipeline():
+        locked = connection.execute(
+            "SELECT high_water FROM edges WHERE id = %s AND revoked_at IS NULL FOR UPDATE", (batch.edge,)
+        )
+        # Held until the commit: an erasure that begins now waits, and finds what is committed here.
+        connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (ERASURE_LOCK,))
+        being_erased = connection.execute(
+            "SELECT record_id FROM erasures WHERE record_id = ANY(%s)",
+            ([item.record_id for item in sorted_out.signals],),
+        )
+    row = locked.fetchone()
     if row is None:
         raise _unauthorised()
     high_water = int(row[0])
@@ -243,20 +258,29 @@ def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receip
     if not fresh:
         return Receipt(high_water, repeated=len(repeated), erased=replaced)
     new = sorted_out.after(high_water)
-    # Held until the commit: an erasure that begins now waits, and finds what is committed here.
-    connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (ERASURE_LOCK,))
-    empty = _leave_out_erased(connection, new)
+    empty = _leave_out_erased({row[0] for row in being_erased}, new)
     _ask_for_erasures(connection, batch.edge, {entry.seq: entry for entry in fresh}, new)
-    connection.execute(
-        "INSERT INTO receipts (edge_id, seq, digest) SELECT %s, * FROM unnest(%s::bigint[], %s::bytea[])",
-        (
-            batch.edge,
-            [entry.seq for entry in fresh],
-            [ERASED_DIGEST if entry.seq in empty else entry.digest for entry in fresh],
-        ),
-    )
+    high_water = fresh[-1].seq
+    with connection.pipeline():
+        connection.execute(
+            "INSERT INTO receipts (edge_id, seq, digest) SELECT %s, * FROM unnest(%s::bigint[], %s::bytea[])",
+            (
+                batch.edge,
+                [entry.seq for entry in fresh],
+                [ERASED_DIGEST if entry.seq in empty else entry.digest for entry in fresh],
+            ),
+        )
+        inserting = (
+            connection.execute(_STATEMENT, signal_arrays([item.row for item in new.signals]))
+            if new.signals
+            else ()
+        )
+        connection.execute(
+            "UPDATE edges SET high_water = %s, last_received = now() WHERE id = %s",
+            (high_water, batch.edge),
+        )
     by_seq = {entry.seq: entry for entry in fresh}
-    inserted = _insert(connection, new.signals)
+    inserted = {int(row[0]) for row in inserting}
     new.aside += [
         # The primary key held it back: an edge sends one session twice under two numbers.
         (by_seq[item.seq], "duplicate-signal")
@@ -266,10 +290,6 @@ def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receip
     cast = insert_ballots(connection, batch.edge, new.ballots)
     new.aside += [(by_seq[item.seq], "duplicate-ballot") for item in new.ballots if item.seq not in cast]
     _set_aside(connection, batch.edge, new.aside)
-    high_water = fresh[-1].seq
-    connection.execute(
-        "UPDATE edges SET high_water = %s, last_received = now() WHERE id = %s", (high_water, batch.edge)
-    )
     return Receipt(
         high_water,
         tuple(
@@ -341,21 +361,11 @@ def _erase_entry(connection: Connection, edge: UUID, seq: int, record_id: UUID) 
     )
 
 
-def _leave_out_erased(connection: Connection, new: _Sorted) -> frozenset[int]:
+def _leave_out_erased(erased: set[UUID], new: _Sorted) -> frozenset[int]:
     """Drop the signals whose consent is being erased, or was, and return their numbers."""
-    if not new.signals:
-        return frozenset()
-    erased = {
-        row[0]
-        for row in connection.execute(
-            "SELECT record_id FROM erasures WHERE record_id = ANY(%s)",
-            ([item.record_id for item in new.signals],),
-        )
-    }
-    if not erased:
-        return frozenset()
     empty = frozenset(item.seq for item in new.signals if item.record_id in erased)
-    new.signals = [item for item in new.signals if item.seq not in empty]
+    if empty:
+        new.signals = [item for item in new.signals if item.seq not in empty]
     return empty
 
 
@@ -368,14 +378,6 @@ def _ask_for_erasures(connection: Connection, edge: UUID, by_seq: dict[int, Entr
         else:
             del new.erased[seq]
             new.aside.append((by_seq[seq], "not-own-consent"))
-
-
-def _insert(connection: Connection, signals: list[_Numbered]) -> set[int]:
-    """Insert what is new and return the numbers of those signals."""
-    if not signals:
-        return set()
-    arrays = signal_arrays([item.row for item in signals])
-    return {int(row[0]) for row in connection.execute(_STATEMENT, arrays)}
 
 
 def _set_aside(connection: Connection, edge: UUID, aside: list[tuple[Entry, str]]) -> None:

@@ -92,7 +92,7 @@ def signal_row(signal: Signal, *, edge_id: object, seq: int, salt: bytes | None 
     variance = None
     if overall.low is not None and overall.high is not None:
         variance = round(((overall.high - overall.low) / (2 * _Z90)) ** 2 * PPM * PPM)
-    factors = {item.factor.value: ppm(item.estimate.score) for item in signal.factors}
+    factors: dict[str, int | None] = {item.factor: ppm(item.estimate.score) for item in signal.factors}
     return (
         signal.signal_id,
         signal.window_start,
