@@ -16,6 +16,7 @@ ApiError
 ├── ErasureFileDamaged   the list of erasures outside the database is not the one that was written
 ├── Refused              a request that is answered with a problem document
 ├── CaseRefused          an act on a request or breach that does not fit
+├── ReceiptNotWitnessed  the witnesses have not seen the answer of a receipt yet
 ├── ExportRefused        an audit export cannot be made or read
 └── EnrolmentError       an enrolment that cannot be made
 """
@@ -117,6 +118,10 @@ class Refused(ApiError):  # noqa: N818 - named for what happened
         self.kind = kind
         self.detail = detail
         self.extra = extra
+
+
+class ReceiptNotWitnessed(ApiError, LookupError):  # noqa: N818 - named for what happened
+    """The witnesses have not seen the part of the log with this answer yet; ask again later."""
 
 
 class ExportRefused(ApiError, ValueError):  # noqa: N818 - named for what happened

@@ -1,13 +1,11 @@
 """Check the receipt of a consent without the system that made it. | Kiểm tra phiếu đồng ý độc lập.
 
-    python verify_receipt.py receipt.txt --key VKEY [--witness VKEY ...]
+    python verify_receipt.py receipt.txt --key VKEY [--centre VKEY] [--witness VKEY ...]
 
-Needs Python 3.11 and the package `cryptography`, nothing of ours. VKEY is the public key of the
-log as the agency publishes it (name+hash+base64). It checks, in this order, that
+Needs Python 3.11 and the package `cryptography`. VKEY: a published public key (name+hash+base64). Checks:
 1. the code and the number on the slip are the ones in the logged answer,
-2. the logged answer is entry N of a log with a certain root (Merkle proof, RFC 6962),
-3. the key you named signed that root (C2SP signed note), and each named witness as well.
-Exit code 0: all of it holds. 1: something does not.
+2. that answer is entry N of the desk's log (RFC 6962), whose state --key signed (C2SP signed note),
+3. of a witnessed receipt: that state is an entry of the centre's log, which --centre and --witness signed.
 """
 
 from __future__ import annotations
@@ -26,14 +24,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ED25519, COSIGNATURE = 1, 4
-NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
-PLACE = re.compile(r"index (?:0|[1-9][0-9]{0,18})")
-PURPOSES = {
-    "image": ("hình ảnh khuôn mặt", "facial image"),
-    "voice": ("giọng nói", "voice"),
-    "quotes": ("trích lời nói đã ẩn danh", "redacted quotes"),
-}
-ANSWERS = {"given": ("đồng ý", "given"), "refused": ("từ chối", "refused")}
+VI = {"image": "hình ảnh khuôn mặt", "voice": "giọng nói", "quotes": "trích lời nói đã ẩn danh"}
+EN = {"image": "facial image", "voice": "voice", "quotes": "redacted quotes"}
+FORMS = {"hailong receipt 1": 3, "hailong witnessed receipt 1": 6}  # blocks of the text
+UNWITNESSED = (
+    "CHƯA kiểm tra bên chứng kiến nào: ai giữ khoá có thể đã ký lại nhật ký. | "
+    "No witness was checked: who holds the keys may have signed another log."
+)
+UNPROVEN = "Không chứng minh: đến nay chưa rút lại. | Not shown: that it was not withdrawn since."
+ANSWERS = {"given": "đồng ý", "refused": "từ chối"}
 
 
 class ReceiptRefused(Exception):  # noqa: N818 - named for what happened
@@ -47,20 +46,17 @@ def sha256(data: bytes) -> bytes:
 
 def strict_base64(text: str) -> bytes:
     """Decode base64; every other spelling of the same bytes is refused."""
-    try:
-        data = base64.b64decode(text.encode("ascii"), validate=True)
-    except ValueError as error:
-        raise ReceiptRefused(f"not base64: {text[:20]}") from error
+    data = base64.b64decode(text, validate=True)
     if base64.b64encode(data).decode() != text:
         raise ReceiptRefused(f"not the one base64 spelling: {text[:20]}")
     return data
 
 
-def matched(pattern: re.Pattern[str], text: str, what: str) -> str:
-    """Return the text if all of it is what is expected."""
-    if not pattern.fullmatch(text):
-        raise ReceiptRefused(f"no {what}: {text[:50]!r}")
-    return text
+def number(text: str, before: str = "") -> int:
+    """Read a number; every other spelling of it is refused."""
+    if not (found := re.fullmatch(f"{before}(0|[1-9][0-9]{{0,18}})", text)):
+        raise ReceiptRefused(f"no place or size in a log: {text[:50]!r}")
+    return int(found[1])
 
 
 class Key:
@@ -68,10 +64,8 @@ class Key:
 
     def __init__(self, vkey: str) -> None:
         """Read it; its hash must be its own."""
-        parts = vkey.split("+", 2)
-        if len(parts) != 3:  # noqa: PLR2004 - name, hash, key
-            raise ReceiptRefused(f"no key: {vkey[:50]!r}; expected NAME+HASH+BASE64")
-        self.name, hash_text, data = parts[0], parts[1], strict_base64(parts[2])
+        self.name, hash_text, text = (*vkey.split("+", 2), "", "")[:3]
+        data = strict_base64(text)
         self.kind, self.public = sum(data[:1]), data[1:]
         self.id = sha256(self.name.encode() + b"\n" + data)[:4]
         if self.id.hex() != hash_text or self.kind not in {ED25519, COSIGNATURE} or len(self.public) != 32:  # noqa: PLR2004 - bytes of an Ed25519 key
@@ -79,16 +73,15 @@ class Key:
 
     def verify(self, body: bytes, signature: bytes) -> str:
         """Check a signature over the text of a checkpoint; returns when it was made, if it says so."""
-        when = ""
+        at_s = 0
         if self.kind == COSIGNATURE:
             at_s = int.from_bytes(signature[:8], "big")
             body, signature = f"cosignature/v1\ntime {at_s}\n".encode() + body, signature[8:]
-            when = datetime.fromtimestamp(at_s, UTC).isoformat()
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(signature, body)
         except InvalidSignature as error:
             raise ReceiptRefused(f"the signature of {self.name} does not hold") from error
-        return when
+        return datetime.fromtimestamp(at_s, UTC).isoformat() if at_s else ""
 
 
 def root_of(leaf: bytes, index: int, size: int, proof: list[bytes]) -> bytes:
@@ -127,53 +120,59 @@ def signatures(lines: list[str], body: bytes, keys: list[Key]) -> list[str]:
     return [key.verify(body, made[key.name, key.id]) for key in keys]
 
 
-def check(text: str, log: Key, witnesses: list[Key]) -> list[str]:
-    """Check a receipt; returns what is proven, in Vietnamese and English."""
-    head, _, rest = text.partition("\n\n")
-    note, _, signed = rest.partition("\n\n")
-    lines, tree = head.split("\n"), note.split("\n")
-    if len(lines) < 6 or len(tree) != 3 or not signed.endswith("\n"):  # noqa: PLR2004 - the lines named below
-        raise ReceiptRefused("this is no receipt, or only a part of one")
-    header, number, code, leaf, proof_header, place, *hashes = lines
-    if (header, proof_header) != ("hailong receipt 1", "c2sp.org/tlog-proof@v1"):
-        raise ReceiptRefused("this is no receipt of a format that this program knows")
-    index = int(matched(PLACE, place, "place in the log")[6:])
-    size = int(matched(NUMBER, tree[1], "size of the log"))
-    event = json.loads(leaf)
-    secret = sha256(f"hailong withdrawal code 1\n{code}".encode()).hex()
-    tied = f"hailong receipt 1\n{number}\n{secret}\n"
-    if sha256(tied.encode()).hex() != event["receipt_digest"] or event["kind"] not in ANSWERS:
-        raise ReceiptRefused("the code and the number are not those of the logged answer")
-    if root_of(leaf.encode(), index, size, [strict_base64(item) for item in hashes]) != strict_base64(
-        tree[2]
-    ):
-        raise ReceiptRefused("the logged answer is not in the signed log")
+def proven(lines: list[str], note: str, signed: str, keys: list[Key]) -> tuple[str, int, list[str]]:
+    """Check that a leaf is in a log whose state all the keys signed; the first is the log's own."""
+    leaf, form, place, *hashes = lines
+    tree, log = note.split("\n"), keys[0]
+    if form != "c2sp.org/tlog-proof@v1" or len(tree) != 3:  # noqa: PLR2004 - origin, size, root
+        raise ReceiptRefused("this is no proof of a format that this program knows")
+    index, siblings = number(place, "index "), [strict_base64(item) for item in hashes]
+    if root_of(leaf.encode(), index, number(tree[1]), siblings) != strict_base64(tree[2]):
+        raise ReceiptRefused(f"entry {index} is not in the signed log {tree[0]}")
     if (log.kind, log.name) != (ED25519, tree[0]):
         raise ReceiptRefused(f"the key of {log.name} is not a key of the log {tree[0]}")
-    times = signatures(signed[:-1].split("\n"), f"{note}\n".encode(), [log, *witnesses])
-    said = [
-        f"Mục số {index} trong nhật ký {size} mục của {log.name}, có chữ ký.",
-        f"Entry {index} of the signed log of {size} entries of {log.name}.",
-    ]
-    for witness, when in zip(witnesses, times[1:], strict=True):
+    if own := [key.name for key in keys[1:] if key.kind != COSIGNATURE or key.name == log.name]:
+        raise ReceiptRefused(f"{own[0]} is no witness: ask the witness for its key")
+    return leaf, index, signatures(signed.split("\n"), f"{note}\n".encode(), keys)[1:]
+
+
+def check(text: str, log: Key, witnesses: list[Key], centre: Key | None = None) -> list[str]:
+    """Check a receipt; returns what is proven and what is not, in Vietnamese and English."""
+    blocks = text[:-1].split("\n\n")
+    if not text.endswith("\n") or FORMS.get(text.partition("\n")[0]) != len(blocks):
+        raise ReceiptRefused("this is no receipt, or only a part of one")
+    _, slip, code, *lines = blocks[0].split("\n")
+    if (centre is None) != (len(blocks) == FORMS["hailong receipt 1"]):
+        raise ReceiptRefused("--centre goes with a witnessed receipt, and only with one")
+    leaf, index, times = proven(lines, blocks[1], blocks[2], [log, *([] if centre else witnesses)])
+    event = json.loads(leaf)
+    secret = sha256(f"hailong withdrawal code 1\n{code}".encode()).hex()
+    tied = sha256(f"hailong receipt 1\n{slip}\n{secret}\n".encode()).hex()
+    if tied != event["receipt_digest"] or event["kind"] not in ANSWERS:
+        raise ReceiptRefused("the code and the number are not those of the logged answer")
+    said = [f"Mục {index} của nhật ký {log.name}, có chữ ký. | Entry {index} of that log, signed."]
+    if centre:
+        leaf, index, times = proven(blocks[3].split("\n"), blocks[4], blocks[5], [centre, *witnesses])
+        told, (origin, size, root) = json.loads(leaf), blocks[1].split("\n")
+        ours = ("edge-checkpoint", origin, int(size), strict_base64(root).hex())
+        if (told["kind"], told["origin"], told["size"], told["root"]) != ours:
+            raise ReceiptRefused("the centre's log names another state of the desk's log")
+        said.append(f"Nằm trong nhật ký trung tâm, mục {index}. | In the centre's log, entry {index}.")
+    for witness, when in zip(witnesses, times, strict=True):
         said.append(f"Bên chứng kiến đã ký | seen by the witness {witness.name}: {when}")
-    if not witnesses:
-        said.append("Chưa kiểm tra bên chứng kiến nào. | No witness was checked: name one with --witness.")
-    return [*answer_of(event), *said]
+    return [*answer_of(event), *said, *([] if witnesses else [UNWITNESSED]), UNPROVEN]
 
 
 def answer_of(event: dict[str, Any]) -> list[str]:
     """Say what was answered."""
-    found = [
-        f"Phiếu hợp lệ: hồ sơ đồng ý {event['record_id']}, lúc {event['at']}.",
-        f"The receipt holds: consent record {event['record_id']}, at {event['at']}.",
-    ]
+    of = f"{event['record_id']}, {event['at']}"
+    found = [f"Phiếu hợp lệ: hồ sơ đồng ý {of}.", f"The receipt holds: consent record {of}."]
     for item in event["decisions"]:
-        (name_vi, name_en), (vi, en) = PURPOSES[item["purpose"]], ANSWERS[item["answer"]]
-        found.append(f"  {name_vi}: {vi} | {name_en}: {en}")
+        name, answer = item["purpose"], item["answer"]
+        found.append(f"  {VI[name]}: {ANSWERS[answer]} | {EN[name]}: {answer}")
     if notice := event["notice"]:
-        words = f"{notice['notice_id']} {notice['version']} {notice['language']}"
-        found.append(f"  thông báo | notice: {words}, SHA-256 {notice['sha256']}")
+        words = [notice[name] for name in ("notice_id", "version", "language", "sha256")]
+        found.append(f"  thông báo | notice: {' '.join(words)}")
     return found
 
 
@@ -182,11 +181,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Check the receipt of a consent. Kiểm tra phiếu đồng ý.")
     parser.add_argument("receipt", help="the text of the QR code in a file, or - for standard input")
     parser.add_argument("--key", required=True, help="public key of the log, as the agency publishes it")
+    parser.add_argument("--centre", help="public key of the centre's log, for a witnessed receipt")
     parser.add_argument("--witness", action="append", default=[], help="public key of a witness")
     asked = parser.parse_args()
     try:
         data = sys.stdin.buffer.read() if asked.receipt == "-" else Path(asked.receipt).read_bytes()
-        found = check(data.decode("utf-8"), Key(asked.key), [Key(vkey) for vkey in asked.witness])
+        centre = Key(asked.centre) if asked.centre else None
+        found = check(data.decode("utf-8"), Key(asked.key), [Key(vkey) for vkey in asked.witness], centre)
     except (ReceiptRefused, OSError, OverflowError, ValueError, KeyError, TypeError) as refused:
         sys.stderr.buffer.write(f"KHÔNG hợp lệ. | The receipt does NOT hold: {refused}\n".encode())
         return 1
