@@ -18,9 +18,10 @@ from api.database import Connection
 from consent.entry import CaptureGap, Entry, SessionEnded, SessionStarted
 from consent.errors import TransitionRefused
 from consent.event import Event, EventKind
+from consent.life import check_answer
 from consent.purpose import Purpose
 from consent.record import NoticeReference
-from consent.state import DECIDED, ERASING, State, check_step
+from consent.state import DECIDED, ERASING, PERMITTING, State, check_step
 
 _TYPES: Final[Mapping[str, str]] = {
     "record_id": "uuid",
@@ -197,9 +198,10 @@ def _check_offer(row: Consent | None, event: Event, edge: UUID, counters: Collec
 def _slot(row: Consent, entry: SessionStarted | SessionEnded | CaptureGap) -> str:
     opened, closed = row.session_started_at is not None, row.session_ended_at is not None
     if isinstance(entry, SessionStarted):
-        if not opened:
-            row.session_started_at = entry.at
-        return "slot-opened-twice" if opened else ""
+        if opened or State(row.state) not in PERMITTING:
+            return "slot-opened-twice" if opened else f"slot-without-consent:{row.state}"
+        row.session_started_at = entry.at
+        return ""
     if not opened or closed:
         return "slot-closed-before" if closed else "no-slot-open"
     if isinstance(entry, CaptureGap):
@@ -235,10 +237,9 @@ def _offered(edge: UUID, index: int, event: Event) -> Consent:
 def _step(row: Consent, index: int, event: Event) -> str:
     state = event.state
     if state is not None:
-        try:
-            check_step(State(row.state), state)
-        except TransitionRefused:
-            return f"no-step:{row.state}-{state.value}"
+        fault = _fault_of_step(row, event, state)
+        if fault:
+            return fault
         row.state = state.value
     if event.notice is not None and (state is None or state in DECIDED):
         for name, value in _notice(event.notice).items():
@@ -255,6 +256,19 @@ def _step(row: Consent, index: int, event: Event) -> str:
         row.ended_at = event.at
     if state is State.WITHDRAWN:
         row.withdrawn_at = event.at
+    return ""
+
+
+def _fault_of_step(row: Consent, event: Event, state: State) -> str:
+    try:
+        check_step(State(row.state), state)
+    except TransitionRefused:
+        return f"no-step:{row.state}-{state.value}"
+    try:
+        if state in DECIDED:
+            check_answer(event)
+    except TransitionRefused:
+        return f"no-answer:{state.value}"
     return ""
 
 

@@ -12,7 +12,8 @@ from consent.entry import CaptureGap, Entry, Genesis, KeyIntroduced, KeyRetired,
 from consent.erasure import Begun, ErasureCertificate
 from consent.errors import CheckpointRefused, LedgerCorrupt, TransitionRefused, UnknownRecord
 from consent.event import Event, EventKind
-from consent.record import ConsentRecord
+from consent.purpose import Purpose
+from consent.record import Answer, ConsentRecord, IndicatedBy
 from consent.signed_note import SignatureLine
 from consent.state import DECIDED, State, check_step
 from consent.stored import with_key
@@ -43,6 +44,22 @@ def fold(record_id: UUID, events: Sequence[Event]) -> tuple[ConsentRecord, State
                 if event.notice is not None:
                     changes["notice"] = event.notice
     return (replace(record, **changes) if changes else record), state
+
+
+def check_answer(event: Event) -> None:
+    """Check that a decision is one: the citizen's own, each purpose answered, `given` where one was given.
+
+    Raises:
+        TransitionRefused: It is none.
+    """
+    answers = {item.purpose: item.answer for item in event.decisions}
+    given = any(
+        answer is Answer.GIVEN for purpose, answer in answers.items() if purpose is not Purpose.QUOTES
+    )
+    if event.indicated_by is not IndicatedBy.CITIZEN:
+        raise TransitionRefused(f"only the citizen decides, not the {event.indicated_by}")
+    if not answers or Answer.OPEN in answers.values() or given != (event.state is State.GIVEN):
+        raise TransitionRefused(f"the answers to the purposes do not make a consent {event.state}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +147,8 @@ class Course:
             self._states[event.record_id] = state
         elif state is not None:
             check_step(before, state)
+            if state in DECIDED:
+                check_answer(event)
             self._states[event.record_id] = state
 
     def _take_key(self, step: KeyIntroduced | KeyRetired) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from api.enrolment import revoke_edge
 from api.errors import Refused
 from api.settings import LogSettings
 from consent.checkpoint import Checkpoint, Ed25519Signer, peek, sign
+from consent.entry import SessionStarted, body_of
 from consent.merkle import MemoryNodes, leaf_hash, root
 from consent.record import IndicatedBy
 from consent.state import State
@@ -303,6 +305,32 @@ def test_what_does_not_fit_is_kept_as_evidence_and_listed_and_changes_nothing(
     assert reasons[-1] == "no-step:refused-refused"
     assert taken.anomalies == len(reasons) == 7
     assert column(database, "SELECT state FROM consents") == ["refused"]
+
+
+def test_capture_without_consent_and_answers_of_nobody_do_not_pass_for_a_consent(
+    database: Database, logs: EdgeLogs, sent: EdgeLog
+) -> None:
+    given, refused_one, empty, forced = (sent.offer() for _ in range(4))
+    sent.give(given)
+    yes = sent.store.log.entries()[-1].event().event
+    sent.give(refused_one, given=False)
+    started = body_of(
+        SessionStarted(
+            refused_one.record_id, refused_one.session_id, "counter-1", yes.at, refused_one.purposes
+        )
+    )
+    sent.store.log.append("session-started", started, record_id=refused_one.record_id)
+    for record, change in ((empty, {"decisions": ()}), (forced, {"indicated_by": IndicatedBy.SYSTEM})):
+        event = replace(yes, record_id=record.record_id, session_id=record.session_id, **change)
+        sent.store.log.append("given", event.canonical(), record_id=record.record_id)
+    assert sent.send(logs, 0).anomalies == 3
+    assert column(database, "SELECT reason FROM edge_log_anomalies ORDER BY idx") == [
+        "slot-without-consent:refused",
+        "no-answer:given",
+        "no-answer:given",
+    ]
+    states = "SELECT state FROM consents WHERE session_started_at IS NULL ORDER BY first_index"
+    assert column(database, states) == ["given", "refused", "offered", "offered"]
 
 
 def test_two_connections_that_send_the_same_parts_make_one_log(

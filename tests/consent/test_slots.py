@@ -42,6 +42,7 @@ from consent.ledger import ConsentStore
 from consent.life import Slot
 from consent.merkle import leaf_hash
 from consent.purpose import Purpose
+from consent.record import IndicatedBy
 from consent.signed_note import SignatureLine
 from consent.state import State
 from tests.consent.citizens import citizen
@@ -176,6 +177,27 @@ def test_erasures_and_retention_are_notes(store: ConsentStore) -> None:
             store.note(kind, {})
     with pytest.raises(EntryRefused):
         store.note(EntryKind.ERASURE_STARTED, {**begun.document(), "face": "no such field"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"decisions": ()}, {"indicated_by": IndicatedBy.SYSTEM}, {"kind": EventKind.REFUSED}],
+)
+def test_the_check_finds_an_answer_that_no_citizen_gave(
+    store: ConsentStore, change: dict[str, object]
+) -> None:
+    answered(store)
+    yes = store.events()[-1].event
+    record = citizen()
+    store.offer(record)
+    assert store.verify().ok
+    forged = replace(yes, record_id=record.record_id, session_id=record.session_id, **change)  # type: ignore[arg-type] # fields of an event
+    store.log.append(
+        forged.kind, forged.canonical(), record_id=record.record_id, session_id=record.session_id
+    )
+    found = store.verify()
+    assert not found.ok
+    assert found.broken_index == store.log.size - 1
 
 
 def test_listeners_of_consents_hear_no_slots_and_those_of_the_log_hear_all(store: ConsentStore) -> None:
