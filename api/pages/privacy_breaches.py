@@ -1,7 +1,5 @@
 """Breaches of personal data: found, measures taken, the authority told within 72 hours, the file kept."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus

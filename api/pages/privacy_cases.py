@@ -1,7 +1,5 @@
 """Requests of citizens under the law: registered, acknowledged, answered, each with its clocks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus

@@ -1,7 +1,5 @@
 """Retention with what it removed, and the access log: who read what of whom, and why."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from http import HTTPStatus

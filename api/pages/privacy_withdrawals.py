@@ -1,7 +1,5 @@
 """Withdrawals and erasures: their clocks, each store of both sides, and the certificate checked."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
