@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -90,6 +91,19 @@ def test_the_link_opens_the_pages_and_its_cookie_is_kept_from_scripts(counter: C
     assert counter.client.get("/officer").headers["location"] == "/officer/quay-1"
     assert counter.client.post("/officer/quay-1/next").status_code == 303
     assert len(counter.store.record_ids()) == 1
+
+
+@pytest.mark.parametrize("agrees", [True, False, None])
+def test_no_clock_tells_what_the_citizen_chose(counter: Counter, *, agrees: bool | None) -> None:
+    counter.client.get(counter.officer.link)
+    record_id = counter.desk.offer()
+    counter.desk.show(record_id)
+    if agrees is not None:
+        counter.desk.decide(record_id, dict.fromkeys(counter.desk.purposes, agrees))
+    for button in ("finish", "next"):
+        begun = time.monotonic()
+        assert counter.client.post(f"/officer/quay-1/{button}").status_code == 303
+        assert time.monotonic() - begun >= 0.25  # a log write is far below one step
 
 
 @pytest.mark.parametrize("key", ["", "x", "%00", "é" * 50])
