@@ -1,7 +1,5 @@
 """Exports that a privacy officer takes away: a search or one consent, signed, and told of in the log."""
 
-from __future__ import annotations
-
 from http import HTTPStatus
 from typing import Annotated, Final
 from urllib.parse import urlencode

@@ -1,7 +1,5 @@
 """The log's page: how it stands, who witnesses it, the edges' logs, a full check, proofs since a day."""
 
-from __future__ import annotations
-
 from datetime import date
 from http import HTTPStatus
 from typing import Annotated, Any, Final
