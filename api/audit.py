@@ -34,7 +34,7 @@ from api.figures import day_of, months_of, sums_of
 from api.log import Kind
 from api.releases import Release, Sums
 from api.trends import local_time
-from consent.checkpoint import WitnessPolicy, verifier
+from consent.checkpoint import Checkpoint, KeyHistory, WitnessPolicy, peek, verifier
 from consent.entry import SessionEnded, parse_entry
 from consent.erasure import Begun
 from consent.errors import CheckpointRefused, EntryRefused, TilesRefused
@@ -75,11 +75,20 @@ class AuditReport:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Keys that the auditor has from elsewhere, in place of those inside the export."""
+    """What the auditor has from elsewhere.
+
+    Attributes:
+        centre: Keys of the centre's log, in place of those inside the export.
+        witnesses: Keys of the witnesses, likewise.
+        quorum: How many of the witnesses must have cosigned.
+        known: Signed checkpoints kept since, such as a witness's latest: each log of the export must go on
+            from those of its own. Without one, an older state of a log passes for the present one.
+    """
 
     centre: tuple[str, ...] = ()
     witnesses: tuple[str, ...] = ()
     quorum: int = 1
+    known: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)
@@ -118,7 +127,7 @@ def verify(folder: Path, trust: Trust | None = None, *, progress: Progress | Non
         return AuditReport(tuple(findings))
     findings.append(_files(folder, leaves))
     leaves = leaves[: about.log_size]  # what came during the export belongs to the next
-    sessions = _edges(folder, keys, leaves, findings, progress)
+    sessions = _edges(folder, keys, leaves, findings, trust=trust, progress=progress)
     sessions.erased |= _record_ids(leaves, Kind.ERASURE_STARTED)
     signals = tuple(read_signals(folder))
     kept_from = _kept_from(leaves)
@@ -142,7 +151,8 @@ def _centre(
     quorum = trust.quorum if trust is not None and outside else keys.quorum
     policy = WitnessPolicy(log, tuple(map(verifier, names)), max(1, quorum))
     try:
-        report = check_folder(folder / CENTRE, policy, progress=_part(progress, "centre"))
+        known = _kept(folder / CENTRE, trust)
+        report = check_folder(folder / CENTRE, policy, known=known, progress=_part(progress, "centre"))
     except (TilesRefused, CheckpointRefused) as error:
         findings.append(Finding("centre's log", False, str(error)))
         return None
@@ -150,9 +160,35 @@ def _centre(
     findings.append(
         Finding("centre's log", True, f"{report.entries} entries below one checkpoint, signed {how}")
     )
+    if trust is not None and trust.known:
+        findings.append(_continued(folder, trust))
     findings.append(_witnesses(report, pinned=outside, any_known=bool(names)))
     size = report.witnessed.checkpoint.size
     return [json.loads(entry) for entry in read_entries(folder / CENTRE, size)]
+
+
+def _kept(folder: Path, trust: Trust | None) -> tuple[Checkpoint, ...]:
+    """Return the checkpoints that the auditor kept of the log in a folder."""
+    if trust is None or not trust.known:
+        return ()
+    try:
+        origin = peek((folder / CHECKPOINT).read_bytes()).origin
+    except OSError as error:
+        raise TilesRefused(f"{CHECKPOINT} cannot be read: {error.strerror}") from error
+    return tuple(kept for kept in map(peek, trust.known) if kept.origin == origin)
+
+
+def _continued(folder: Path, trust: Trust) -> Finding:
+    """Tell whether each kept checkpoint is of a log in the export; each log is compared where it is read."""
+    paths = (folder / CENTRE, *(folder / EDGES).glob("*"))
+    notes = [path / CHECKPOINT for path in paths if (path / CHECKPOINT).is_file()]
+    origins = {peek(note.read_bytes()).origin for note in notes}
+    strange = sorted({kept.origin for kept in map(peek, trust.known)} - origins)
+    if strange:
+        return Finding("kept checkpoints", False, f"the export has no log {_names(strange)}")
+    return Finding(
+        "kept checkpoints", True, f"{len(trust.known)} were compared, each with the log that it is of"
+    )
 
 
 def _witnesses(report: FolderReport, *, pinned: bool, any_known: bool) -> Finding:
@@ -188,6 +224,8 @@ def _edges(
     keys: Keys,
     leaves: Iterable[Mapping[str, Any]],
     findings: list[Finding],
+    *,
+    trust: Trust | None,
     progress: Progress | None,
 ) -> _Sessions:
     sessions = _Sessions()
@@ -195,8 +233,14 @@ def _edges(
     entries = 0
     for edge, leaf in sorted(folded.items()):
         try:
+            kept = _kept(folder / EDGES / str(edge), trust)
             entries += _edge(
-                folder / EDGES / str(edge), edge, keys, leaf, sessions=sessions, progress=progress
+                folder / EDGES / str(edge),
+                keys.edges[edge],
+                leaf,
+                known=kept,
+                sessions=sessions,
+                progress=_part(progress, f"edge {str(edge)[:8]}"),
             )
         except (TilesRefused, CheckpointRefused, EntryRefused, KeyError) as error:
             findings.append(Finding("edges' logs", False, f"edge {edge}: {error}"))
@@ -214,15 +258,14 @@ def _edges(
 
 def _edge(
     folder: Path,
-    edge: UUID,
-    keys: Keys,
+    keys: KeyHistory,
     leaf: Mapping[str, Any],
     *,
+    known: Sequence[Checkpoint],
     sessions: _Sessions,
-    progress: Progress | None,
+    progress: Callable[[int, int], None] | None,
 ) -> int:
-    policy = WitnessPolicy(keys.edges[edge])
-    report = check_folder(folder, policy, progress=_part(progress, f"edge {str(edge)[:8]}"))
+    report = check_folder(folder, WitnessPolicy(keys), known=known, progress=progress)
     checkpoint = report.witnessed.checkpoint
     if (folder / CHECKPOINT).read_text("utf-8") != leaf["note"] or checkpoint.size != leaf["size"]:
         raise CheckpointRefused("its checkpoint is not the newest that the centre's log names")

@@ -84,13 +84,23 @@ def verify_command(
         list[str] | None, typer.Option(help="Public key of a witness; may be repeated.")
     ] = None,
     quorum: Annotated[int, typer.Option(min=1, help="How many witnesses must have cosigned.")] = 1,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Signed checkpoint kept elsewhere, such as a witness's latest: the log must go on from it; "
+            "may be repeated."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check an export without the centre: logs, witnesses, signals, sums, figures to the last digit."""
-    trust = Trust(tuple(key or ()), tuple(witness or ()), quorum)
     try:
+        notes = tuple(path.read_bytes() for path in known or ())
+        trust = Trust(tuple(key or ()), tuple(witness or ()), quorum, notes)
         with _Bars() as bars:
             report = verify(folder, trust, progress=bars.tell)
+    except OSError as error:
+        _fail(f"{error.filename} cannot be read: {error.strerror}")
     except (ApiError, ConsentError) as error:
         _fail(str(error))
     if as_json:

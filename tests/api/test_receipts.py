@@ -254,11 +254,12 @@ def test_an_insider_with_every_key_but_the_witness_s_is_caught_by_the_witness_al
         forged.check_witnessed([verifier(seen.edge_vkey)], seen.policy())
 
 
-def test_no_single_byte_of_a_witnessed_receipt_can_be_another(seen: Office, seed: int) -> None:
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.long)])
+def test_no_single_byte_of_a_witnessed_receipt_can_be_another(seen: Office, seed: int, step: int) -> None:
     text = seen.text().encode()
     chance, ours, policy = random.Random(seed), verifier(seen.edge_vkey), seen.policy()  # noqa: S311 - a test's chance
     tried = accepted = 0
-    for place, byte in enumerate(text):
+    for place, byte in list(enumerate(text))[seed % step :: step]:
         for other in {chance.randrange(256), byte ^ 32} - {byte}:
             tampered = text[:place] + bytes([other]) + text[place + 1 :]
             tried += 1
@@ -273,7 +274,7 @@ def test_no_single_byte_of_a_witnessed_receipt_can_be_another(seen: Office, seed
             except (ReceiptRefused, UnicodeDecodeError):
                 pass
     print(f"seed {seed}: {tried} single-byte changes of {len(text)} bytes, {accepted} accepted")  # noqa: T201 - the measure
-    assert tried > 1.9 * len(text)
+    assert tried > 1.8 * (len(text) // step)
     assert accepted == 0
 
 
