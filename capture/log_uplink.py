@@ -21,6 +21,7 @@ import structlog
 
 from capture.errors import CaptureError
 from capture.identity import problem_detail
+from capture.log_catch_up import CatchUpRefused, OtherHistory, catch_up
 from capture.unwritten import Step
 from consent.errors import ConsentError, TransitionRefused, UnknownRecord
 from consent.record import IndicatedBy
@@ -29,8 +30,10 @@ from consent.state import State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from capture.capture_hold import CaptureHold
     from capture.contact import ContactLease
     from capture.identity import EdgeKey, Enrolment
+    from capture.outbox import Outbox
     from capture.unwritten import UnwrittenSteps
     from consent.ledger import ConsentStore
 
@@ -42,6 +45,7 @@ POLL_CAPTURING_S: Final = 2.0
 POLL_IDLE_S: Final = 30.0
 _FIRST_WAIT_S: Final = 0.5
 _MOST_KEYS: Final = 8
+_FIRST_REQUESTS: Final = 3
 _REMOTE: Final = "remote"
 """Start of the method of a withdrawal that came through the centre."""
 
@@ -52,6 +56,10 @@ class LogRefused(CaptureError):  # noqa: N818 - named for what happened
 
 class LogForked(LogRefused):
     """The centre keeps other entries of this log, or more than there are here."""
+
+
+class LogRestored(LogForked):
+    """The centre has more of this very log than there is here: the data folder is an old one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,9 @@ class LogUplink:
         enrolment: Who this edge is at the centre, and where that is.
         steps: Takes withdrawals to the log, also where that cannot be written just now.
         contact: Told of each answer, where a contact lease is kept.
+        outbox: Goes on behind what the centre has, where the data folder was restored from a backup.
+            Without it such a folder is an alarm.
+        hold: Stops all capture where the centre has another log.
         capturing: Tells whether a session captures now.
         transport: Replaces the network in tests.
         poll_capturing_s: Longest time between two questions while a session captures.
@@ -96,6 +107,8 @@ class LogUplink:
     enrolment: Enrolment
     steps: UnwrittenSteps
     contact: ContactLease | None = None
+    outbox: Outbox | None = None
+    hold: CaptureHold | None = None
     capturing: Callable[[], bool] = lambda: False
     transport: httpx.BaseTransport | None = None
     poll_capturing_s: float = POLL_CAPTURING_S
@@ -110,6 +123,29 @@ class LogUplink:
     def state(self) -> LogUplinkState:
         """What happened so far."""
         return self._state
+
+    def first_contact(self) -> bool:
+        """Ask the centre before anything is written or captured here; tells whether it answered.
+
+        A data folder that was restored from a backup is brought up to date; one that has another history
+        than the centre's stops the capture. Where the centre cannot be reached, that waits for the first
+        contact of the thread.
+        """
+        if self.hold is not None and self.hold.reason is not None:
+            self._state = replace(self._state, forked=True, last_error=self.hold.reason)
+        with self._client() as client:
+            try:
+                try:
+                    self._catch_up(client)
+                except CatchUpRefused as error:  # a centre without that question, or a key it learns now
+                    _log.warning("log_not_compared", reason=str(error))
+                for _ in range(_FIRST_REQUESTS):  # what the centre lacks follows; a fork shows at its start
+                    if self.sync_once(client):
+                        break
+            except Exception as error:  # noqa: BLE001 - the thread goes on with whatever it was
+                self._failed(error)
+                return False
+        return True
 
     def start(self) -> None:
         """Start shipping; each new entry of the log wakes the thread."""
@@ -148,7 +184,14 @@ class LogUplink:
             content=body,
             headers={"Content-Type": "application/json", "Hailong-Signature": self.key.sign(body)},
         )
-        self._take_answer(answer, asked_ns, size)
+        try:
+            self._take_answer(answer, asked_ns, size)
+        except LogRestored:
+            if self.outbox is None:
+                raise
+            self._catch_up(client)
+            self._state = replace(self._state, acknowledged=None)
+            return False
         return self._state.acknowledged == size and upto == size
 
     def _encode(self, first: int, size: int) -> tuple[bytes, int]:
@@ -203,19 +246,25 @@ class LogUplink:
             )
         acknowledged = _size(given)
         if acknowledged > size:
-            raise LogForked(_restored(acknowledged, size))
+            raise LogRestored(_restored(acknowledged, size))
         self._limit = MAX_ENTRIES
+        self._acknowledged(acknowledged)
+        self._withdraw(given.get("withdrawals", []))
+        if self.contact is not None:  # last: a withdrawal that could not be read is no contact
+            self.contact.heard(asked_ns, acknowledged)
+
+    def _acknowledged(self, size: int) -> None:
+        """Note that the centre has this much of the log, and that it is the same log."""
+        if self.hold is not None:
+            self.hold.lift()
         self._state = replace(
             self._state,
-            acknowledged=acknowledged,
+            acknowledged=size,
             failures=0,
             last_error=None,
             forked=False,
             last_contact_ns=time.time_ns(),
         )
-        self._withdraw(given.get("withdrawals", []))
-        if self.contact is not None:  # last: a withdrawal that could not be read is no contact
-            self.contact.heard(asked_ns, acknowledged)
 
     def _tell_of_new_key(self) -> bool:
         """Send again from where the old key endorses the present one; False where that was just tried."""
@@ -240,10 +289,21 @@ class LogUplink:
                 _log.info("remote_withdrawal", record_id=str(record_id), method=method)
                 self._state = replace(self._state, withdrawals=self._state.withdrawals + 1)
 
-    def _run(self) -> None:
-        with httpx.Client(
+    def _catch_up(self, client: httpx.Client) -> None:
+        if self.outbox is None:
+            return
+        try:
+            catch_up(client, store=self.store, outbox=self.outbox, key=self.key, enrolment=self.enrolment)
+        except OtherHistory as error:
+            raise LogForked(str(error)) from error
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(
             base_url=self.enrolment.centre, transport=self.transport, timeout=httpx.Timeout(5.0, connect=2.0)
-        ) as client:
+        )
+
+    def _run(self) -> None:
+        with self._client() as client:
             while not self._stop.is_set():
                 wait_s = self._attempt(client)
                 if wait_s:
@@ -255,17 +315,24 @@ class LogUplink:
         try:
             whole = self.sync_once(client)
         except Exception as error:  # noqa: BLE001 - whatever it was, the next attempt must come
-            self._state = replace(
-                self._state,
-                failures=self._state.failures + 1,
-                last_error=str(error) or type(error).__name__,
-                forked=isinstance(error, LogForked) or self._state.forked,
-            )
-            level = _log.error if isinstance(error, (LogForked, ConsentError)) else _log.warning
-            level("log_uplink_waits", failures=self._state.failures, error=self._state.last_error)
+            self._failed(error)
             longest = min(self._poll_s(), _FIRST_WAIT_S * 2 ** min(self._state.failures - 1, 20))
             return random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
         return self._poll_s() if whole else 0.0
+
+    def _failed(self, error: Exception) -> None:
+        """Remember what an attempt met; another log at the centre stops the capture."""
+        forked = isinstance(error, LogForked)
+        self._state = replace(
+            self._state,
+            failures=self._state.failures + 1,
+            last_error=str(error) or type(error).__name__,
+            forked=forked or self._state.forked,
+        )
+        level = _log.error if isinstance(error, (LogForked, ConsentError)) else _log.warning
+        level("log_uplink_waits", failures=self._state.failures, error=self._state.last_error)
+        if forked and self.hold is not None:
+            self.hold.stop(str(error))
 
     def _poll_s(self) -> float:
         return self.poll_capturing_s if self.capturing() else self.poll_idle_s

@@ -288,6 +288,26 @@ class Outbox:
                 ],
             )
 
+    def continue_after(self, high_water: int) -> int:
+        """Go on behind a number that the centre has and this file does not, after a restore of the file.
+
+        What waits here under a number up to it had reached the centre before; a session that it does not
+        know under its number it knows by its id.
+
+        Returns:
+            How many numbers were skipped; 0 where the file knows the number.
+        """
+        with self._transaction() as db:
+            (last,) = db.execute("SELECT value FROM counter WHERE name = 'last_seq'").fetchone()
+            if high_water <= last:
+                return 0
+            db.execute("UPDATE counter SET value = ?", (high_water,))
+            db.execute(
+                "UPDATE entry SET delivered_ns = ? WHERE delivered_ns IS NULL AND kind <> ?",
+                (time.time_ns(), ERASED),
+            )
+        return high_water - int(last)
+
     def prune(self, keep: timedelta = DEFAULT_KEEP, remember: timedelta = DEFAULT_REMEMBER) -> int:
         """Drop payloads confirmed longer than `keep` ago, and their keys; returns how many.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
+from capture.capture_hold import CaptureHold
 from capture.code_withdrawal import CodeWithdrawals
 from capture.contact import ContactLease
 from capture.counter import Counter
@@ -57,6 +58,8 @@ CONSENT_LOG: Final = "consent.sqlite"
 OUTBOX: Final = "outbox.sqlite"
 UNWRITTEN: Final = "unwritten-steps"
 """File of steps that the consent log could not take yet."""
+CAPTURE_STOPPED: Final = "capture-stopped"
+"""File that is there while the centre has another consent log of this edge."""
 _BALLOT: Final = "ballot"
 _JOIN_S: Final = 30.0
 
@@ -107,6 +110,7 @@ class EdgeWorker:
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
     _gate: Gate = field(init=False)
     _contact: ContactLease = field(init=False)
+    _hold: CaptureHold = field(init=False)
     _key: EdgeKey = field(init=False)
 
     def __enter__(self) -> Self:
@@ -123,9 +127,12 @@ class EdgeWorker:
             finish_rotation(folder, folder / CONSENT_LOG)
             self._key = EdgeKey.load_or_make(folder)
             self._open_stores(stack, folder)
+            self._make_uplinks(folder)
+            if self.log_uplink is not None:  # a folder from a backup must not add to its old log
+                self.log_uplink.first_contact()
             self._recover()
             self._start_erasure(stack, folder)  # first: what was withdrawn is not sent once more
-            self._start_uplink(stack, folder)  # what waits is sent even where a network cannot be loaded
+            self._start_uplinks(stack)  # what waits is sent even where a network cannot be loaded
             if self.perception is None:
                 self.perception = Perception.load(Registry.default(), threads=self.config.threads)
                 stack.callback(self.perception.close)
@@ -180,7 +187,8 @@ class EdgeWorker:
         stack.callback(self.outbox.close)
         self._contact = ContactLease(self.config.consent.contact_lease_s)
         self.store.subscribe(self._contact.note)
-        self._gate = Gate(self.store, bound=self._contact.bound)
+        self._hold = CaptureHold(folder / CAPTURE_STOPPED, self._contact.bound)
+        self._gate = Gate(self.store, bound=self._hold.bound)
 
     def _start_erasure(self, stack: ExitStack, folder: Path) -> None:
         self.erasure = EdgeErasure(
@@ -208,7 +216,7 @@ class EdgeWorker:
         if released or ended:
             _log.info("resumed after an interruption", signals_released=released, consents_ended=len(ended))
 
-    def _start_uplink(self, stack: ExitStack, folder: Path) -> None:
+    def _make_uplinks(self, folder: Path) -> None:
         key = self._key
         enrolment = load_enrolment(folder)
         if self.config.centre is None:
@@ -226,18 +234,22 @@ class EdgeWorker:
             on_delivered=self.listeners.delivered,
             withheld=self.steps.records,
         )
-        self.uplink.start()
-        stack.callback(self.uplink.stop)
         self.log_uplink = LogUplink(
             store=self.store,
             key=key,
             enrolment=enrolment,
             steps=self.steps,
             contact=self._contact,
+            outbox=self.outbox,
+            hold=self._hold,
             capturing=lambda: any(counter.status().capturing for counter in self.counters.values()),
         )
-        self.log_uplink.start()
-        stack.callback(self.log_uplink.stop)
+
+    def _start_uplinks(self, stack: ExitStack) -> None:
+        for uplink in (self.uplink, self.log_uplink):
+            if uplink is not None:
+                uplink.start()
+                stack.callback(uplink.stop)
 
     def _make_counters(self, perception: Perception) -> None:
         for config in self.config.counters:
