@@ -2,8 +2,9 @@
 
 1. The centre's log: every byte below its signed checkpoint, its witnesses, and the files it vouches for.
 2. Each edge's log: the same, and that its checkpoint stands in the centre's log.
-3. Sessions: each signal is the one its edge committed to when the session ended, none was invented, and
-   none that an edge committed to is missing without an erasure or a retention run that says so.
+3. Sessions: each began after its citizen's consent, each signal is the one its edge committed to when
+   the session ended, none was invented, and none that an edge committed to is missing without an erasure
+   or a retention run that says so.
 4. Releases: the sums of each released day, recomputed from the signals.
 5. Figures: every published figure, recomputed from the releases, to the last digit.
 """
@@ -35,12 +36,13 @@ from api.log import Kind
 from api.releases import Release, Sums
 from api.trends import local_time
 from consent.checkpoint import Checkpoint, KeyHistory, WitnessPolicy, peek, verifier
-from consent.entry import SessionEnded, parse_entry
+from consent.entry import SessionEnded, SessionStarted, parse_entry
 from consent.erasure import Begun
-from consent.errors import CheckpointRefused, EntryRefused, TilesRefused
+from consent.errors import CheckpointRefused, EntryRefused, TilesRefused, TransitionRefused
 from consent.event import Event
+from consent.life import check_answer
 from consent.session_keys import opens
-from consent.state import ERASING
+from consent.state import ERASING, State
 from consent.tiles import CHECKPOINT, FolderReport, check_folder, read_entries
 
 LATE: Final = timedelta(hours=24)
@@ -98,11 +100,17 @@ class _Sessions:
     committed: dict[UUID, SessionEnded] = field(default_factory=dict)
     erased: set[UUID] = field(default_factory=set)
     newest: datetime | None = None
+    given: set[UUID] = field(default_factory=set)
+    unpermitted: set[UUID] = field(default_factory=set)
 
     def take(self, entry: object) -> None:
         at = getattr(entry, "at", None)
         if isinstance(at, datetime):
             self.newest = at if self.newest is None else max(self.newest, at)
+        if isinstance(entry, Event) and entry.state is State.GIVEN and _answered(entry):
+            self.given.add(entry.record_id)
+        elif isinstance(entry, SessionStarted | SessionEnded) and entry.record_id not in self.given:
+            self.unpermitted.add(entry.session_id)
         if isinstance(entry, SessionEnded) and entry.commitment is not None:
             self.committed[entry.session_id] = entry
         elif isinstance(entry, Begun) or (isinstance(entry, Event) and entry.state in ERASING):
@@ -131,7 +139,7 @@ def verify(folder: Path, trust: Trust | None = None, *, progress: Progress | Non
     sessions.erased |= _record_ids(leaves, Kind.ERASURE_STARTED)
     signals = tuple(read_signals(folder))
     kept_from = _kept_from(leaves)
-    findings += (_invented(signals, sessions), _missing(signals, sessions, kept_from))
+    findings += (_permitted(sessions), _invented(signals, sessions), _missing(signals, sessions, kept_from))
     releases = [
         Release.parse(cell) for leaf in leaves if leaf["kind"] == Kind.RELEASE for cell in leaf["cells"]
     ]
@@ -272,6 +280,21 @@ def _edge(
     for body in read_entries(folder, checkpoint.size):
         sessions.take(parse_entry(body))
     return report.entries
+
+
+def _answered(event: Event) -> bool:
+    try:
+        check_answer(event)
+    except TransitionRefused:
+        return False
+    return True
+
+
+def _permitted(sessions: _Sessions) -> Finding:
+    if sessions.unpermitted:
+        text = f"{len(sessions.unpermitted)} sessions without a consent that a citizen gave before them"
+        return Finding("consent", False, f"{text}: {_names(sorted(sessions.unpermitted))}")
+    return Finding("consent", True, f"each session stands behind one of {len(sessions.given)} given consents")
 
 
 def _invented(signals: Sequence[ExportedSignal], sessions: _Sessions) -> Finding:

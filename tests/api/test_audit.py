@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from api.audit import AuditReport, Trust, verify
 from api.audit_folder import ABOUT, FIGURES, KEYS, SIGNALS
 from api.database import Database
 from api.errors import ExportRefused
+from consent import ledger
+from consent.event import Event
 from consent.record import IndicatedBy
 from consent.state import State
+from consent.stored import Logged, Writing
 from tests.api.audited_centre import TODAY, AuditedCentre
 from tests.api.senders import Edge
 from tests.programs import call
@@ -150,6 +154,26 @@ def test_a_session_that_nobody_served_is_found(busy: AuditedCentre) -> None:
             "WHERE arrival = (SELECT min(arrival) FROM signals)"
         )
     assert "signals" in failed(verify(busy.export()[0]))
+
+
+def test_a_session_without_a_citizens_consent_is_found(
+    centre: AuditedCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(12):
+        centre.session(DAYS[0])
+    honest = ledger._append_event
+
+    def tampered(writing: Writing, event: Event) -> Logged:
+        by = IndicatedBy.SYSTEM if event.state is State.GIVEN else event.indicated_by
+        return honest(writing, replace(event, indicated_by=by))
+
+    monkeypatch.setattr(ledger, "_append_event", tampered)
+    record = centre.session(DAYS[0])
+    centre.deliver()
+    centre.publish()
+    report = verify(centre.export()[0])
+    assert failed(report) == {"consent"}
+    assert any(str(record.session_id) in finding.detail for finding in report.findings)
 
 
 def test_a_signal_other_than_the_committed_one_is_found(centre: AuditedCentre) -> None:
