@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,8 @@ import pytest
 from setup.layout import NPM, RECORDINGS, ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from _pytest.terminal import TerminalReporter
 
 pytest_plugins = ["pytester", "tests.browser"]
@@ -74,6 +77,14 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     count = sum(_SHARED_ABSENT in str(report.longrepr) for report in skipped)
     terminalreporter.write_line(f"skipped for want of ../shared: {count}")
+
+
+@pytest.fixture
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory where there is one: thousands of durable writes, no disk to wait for."""
+    memory = Path("/dev/shm")  # noqa: S108 - the folder below is private
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
 
 
 @pytest.fixture(scope="session")

@@ -28,8 +28,8 @@ DAYS = (TODAY - timedelta(days=8), TODAY - timedelta(days=7))
 
 
 @pytest.fixture
-def centre(database: Database, edge: Edge, tmp_path: Path, seed: int) -> Iterator[AuditedCentre]:
-    made = AuditedCentre(database, edge, tmp_path, seed)
+def centre(database: Database, edge: Edge, quick_folder: Path, seed: int) -> Iterator[AuditedCentre]:
+    made = AuditedCentre(database, edge, quick_folder, seed)
     yield made
     made.store.close()
 

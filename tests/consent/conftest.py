@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +12,7 @@ from tests.consent.citizens import Clocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -35,11 +34,3 @@ def store(log_path: Path, clocks: Clocks) -> Iterator[ConsentStore]:
 @pytest.fixture
 def gate(store: ConsentStore, clocks: Clocks) -> Gate:
     return Gate(store, monotonic_ns=clocks.monotonic_ns)
-
-
-@pytest.fixture
-def quick_folder() -> Iterator[Path]:
-    """A folder in memory where there is one: thousands of durable writes, no disk to wait for."""
-    memory = Path("/dev/shm")  # noqa: S108 - the folder below is private
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
-        yield Path(name)

@@ -264,7 +264,9 @@ class ConsentLives(RuleBasedStateMachine):
                 assert self.state is State.GIVEN
 
 
-@pytest.mark.parametrize("sequences", [2_000, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "sequences", [2_000, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
+)
 def test_no_unit_is_read_outside_a_given_consent(quick_folder: Path, seed: int, sequences: int) -> None:
     clocks = Clocks()
     path = quick_folder / "consent.sqlite"
