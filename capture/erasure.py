@@ -259,13 +259,20 @@ class EdgeErasure:
         Raises:
             ConsentError: Something could not be erased or logged; ask again.
         """
-        renewed = self._eraser.replay()
-        if self._journal.open():
-            raise ErasureIncomplete("an erasure that was begun before could not be finished")
+        renewed, failure = 0, None
+        try:
+            renewed = len(self._eraser.replay())
+        except ErasureIncomplete as error:  # it keeps no other erasure waiting
+            failure = error
+        if failure is None and self._journal.open():
+            failure = ErasureIncomplete("an erasure that was begun before could not be finished")
         for record_id in self._withdrawn():
             if self._journal.certificate(record_id) is None:
                 self._ask(record_id)
-        return len(renewed) + self.erase_due()
+        made = self.erase_due()
+        if failure is not None:
+            raise failure
+        return renewed + made
 
     def _withdrawn(self) -> Iterable[UUID]:
         kinds = sorted(state.value for state in ERASING)

@@ -25,7 +25,7 @@ import consent.session_keys
 from capture.erasure import LeftoverFiles, LiveBuffers, LogJournal, SessionStillRuns
 from capture.outbox import ERASED, OutboxError
 from consent.erasure import ErasableStore
-from consent.errors import KeyDestroyed, LedgerUnavailable
+from consent.errors import ErasureIncomplete, KeyDestroyed, LedgerUnavailable
 from consent.session_keys import opens
 from consent.state import State
 from tests.capture import edge_folder
@@ -436,3 +436,26 @@ def test_a_canary_on_the_crash_path_reaches_no_log(tmp_path: Path, how: str) -> 
     logged = (folder / "stderr.log").read_bytes()
     assert b"session failed" in logged
     assert (bytes_of(folder).count(canary.encode()) > 0) is (how == "control")
+
+
+class Undeletable:
+    name = "undeletable"
+
+    def erase(self, record_id: UUID) -> int:
+        raise PermissionError(f"a core dump of root's, asked for by {record_id}")
+
+
+def test_what_cannot_be_replayed_keeps_no_new_withdrawal_waiting(tmp_path: Path) -> None:
+    with EdgeFolder(tmp_path / "edge") as edge:
+        edge.withdraw(edge.served())
+        edge.start()
+    with EdgeFolder(tmp_path / "edge", wrap=lambda stores: (*stores, Undeletable())) as again:
+        with pytest.raises(ErasureIncomplete):
+            again.start()
+        record_id = again.served()
+        again.withdraw(record_id)
+        with pytest.raises(ErasureIncomplete):
+            again.erasure.resume()  # as the thread does again and again
+        assert [entry.kind for entry in again.outbox.pending()] == ["erased", "erased"]
+        assert again.keys.destroyed(record_id)
+        assert again.erasure.certificate(record_id) is None
