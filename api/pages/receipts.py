@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Form, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.authorization import Action
 from api.database import Connection
@@ -134,6 +134,14 @@ def _add_look(router: APIRouter, pages: Pages, keeper: LogKeeper, unhurried: Any
     @router.get("/receipt", dependencies=[visitor])
     def start(request: Request) -> HTMLResponse:
         return pages.render(request, "receipt.html", unknown=False)
+
+    @router.get("/receipt/check", dependencies=[visitor])
+    @router.get("/receipt/certificate", dependencies=[visitor])
+    @router.get("/receipt/withdraw", dependencies=[visitor])
+    def back(request: Request) -> Response:
+        """Lead whoever changes the language, or comes back later, to the page where codes are typed."""
+        query = request.url.query
+        return RedirectResponse("/receipt" + (f"?{query}" if query else ""), status_code=HTTPStatus.SEE_OTHER)
 
     @router.post("/receipt", dependencies=[visitor, unhurried])
     def look(request: Request, code: _Code = "") -> HTMLResponse:
