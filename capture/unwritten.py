@@ -97,8 +97,7 @@ class UnwrittenSteps:
                     self._store.apply(step.record_id, step.to, step.by, step.method)
                 except LedgerUnavailable:
                     break
-                except LedgerError as error:  # a damaged log may be restored: the step must still be there
-                    _log.error("consent_step_waits", step=step.to, error=str(error))
+                except LedgerError:  # a damaged log may be restored: the step must still be there
                     continue
                 except ConsentError as error:  # written before a crash, or ended in another way
                     _log.warning("consent_step_not_needed", step=step.to, error=str(error))
