@@ -65,7 +65,7 @@ def _add_standing(router: APIRouter, pages: Pages, keeper: LogKeeper, checks: Lo
 
 def _status(keeper: LogKeeper) -> dict[str, Any]:
     """Return what the page shows of the centre's log; a log that cannot be read still has a page."""
-    told: dict[str, Any] = {"fault": keeper.fault, "status": None, "root": "", "keys": ()}
+    told: dict[str, Any] = {"fault": keeper.fault, "log_status": None, "root": "", "keys": ()}
     try:
         status: LogStatus = keeper.witnesses.status()
         keys = published_keys(keeper)
@@ -73,7 +73,7 @@ def _status(keeper: LogKeeper) -> dict[str, Any]:
         return told | {"fault": keeper.fault or str(error)}
     note = status.note
     root = encode(Checkpoint.parse(note.partition(b"\n\n")[0] + b"\n").root) if note else ""
-    return told | {"status": status, "root": root, "keys": [key for key in keys if key.use != "edge"]}
+    return told | {"log_status": status, "root": root, "keys": [key for key in keys if key.use != "edge"]}
 
 
 def _add_check(router: APIRouter, pages: Pages, checks: LogChecks) -> None:
