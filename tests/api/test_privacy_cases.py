@@ -26,6 +26,7 @@ from api.database import Database
 from api.enrolment import make_token
 from api.eraser import central_eraser, erasure_file
 from api.erasure_file import ErasureLine, ReplayMark
+from api.log import Leaf, append_all
 from api.requests import Channel, Outcome, RequestKind, Requests, Subject
 from api.retention import list_runs, load_rules
 from api.settings import Settings
@@ -34,7 +35,7 @@ from api.withdrawals import withdraw_record
 from capture.loopback import LoopbackServer
 from tests.api.console import OFFICER, Console, console, log_in, state_reason
 from tests.api.test_access_log import QUICK
-from tests.api.test_pages import shoot
+from tests.api.test_pages import READ_BY_AXE, shoot
 
 if TYPE_CHECKING:
     from api.postgres import EmbeddedPostgres
@@ -129,40 +130,35 @@ def test_a_request_goes_its_way_with_one_entry_an_act(desk: Desk) -> None:
     assert [leaf["object"] for leaf in desk.leaves("access")] == ["request 1"] * 3
 
 
-@pytest.mark.parametrize(
-    ("typed", "advice"),
-    [
-        ({"kind": ""}, "choose what is asked for"),
-        ({"channel": "pigeon"}, "choose how the request arrived"),
-        ({"reference": "", "record_id": ""}, "name the receipt, the record"),
-        ({"reference": "Nguyễn Văn A"}, "it names no person"),
-        ({"record_id": "01a2"}, "copy all 36 characters"),
-        ({"received_at": "2031-02-03T04:05"}, "lies in the future"),
-        ({"received_at": "0001-01-01T00:00"}, "write a time as day"),
-        ({"received_at": "2025-13-40"}, "write a time as day"),
-        ({"received_at": "2021-03-04T08:00"}, "no law of this release sets a time for this on 2021-03-04"),
-        ({"note": "x" * 201}, "this one has 201"),
-        ({"note": "a\0b"}, "a character that cannot be kept"),
-    ],
+BAD_REQUESTS: tuple[tuple[dict[str, str], str], ...] = (
+    ({"kind": ""}, "choose what is asked for"),
+    ({"channel": "pigeon"}, "choose how the request arrived"),
+    ({"reference": "", "record_id": ""}, "name the receipt, the record"),
+    ({"reference": "Nguyễn Văn A"}, "it names no person"),
+    ({"record_id": "01a2"}, "copy all 36 characters"),
+    ({"received_at": "2031-02-03T04:05"}, "lies in the future"),
+    ({"received_at": "0001-01-01T00:00"}, "write a time as day"),
+    ({"received_at": "2025-13-40"}, "write a time as day"),
+    ({"received_at": "2021-03-04T08:00"}, "no law of this release sets a time for this on 2021-03-04"),
+    ({"note": "x" * 201}, "this one has 201"),
+    ({"note": "a\0b"}, "a character that cannot be kept"),
 )
-def test_a_request_that_does_not_fit_comes_back_with_advice_and_what_was_typed(
-    desk: Desk, typed: dict[str, str], advice: str
-) -> None:
-    answer = desk.post("/privacy/requests", **(REQUEST | typed))
-    assert answer.status_code == 422
-    assert advice in re.search(r'role="alert">([^<]+)<', answer.text)[1]  # type: ignore[index]  # it fails if there is none
-    kept = REQUEST | typed
-    if "note" not in typed:
-        assert f'value="{kept["note"]}"' in answer.text
-    if kept["kind"]:
-        assert '<option value="delete" selected>' in answer.text
+
+
+def test_a_request_that_does_not_fit_comes_back_with_advice_and_what_was_typed(desk: Desk) -> None:
+    for typed, advice in BAD_REQUESTS:
+        sent = REQUEST | typed
+        for language in ("en", "vi"):
+            answer = desk.post(f"/privacy/requests?lang={language}", **sent)
+            assert answer.status_code == 422
+            alert = re.search(r'role="alert">([^<]+)<', answer.text)
+            assert alert, typed
+            assert (advice in alert[1]) == (language == "en"), typed
+            if "note" not in typed:
+                assert f'value="{sent["note"]}"' in answer.text
+            if sent["kind"]:
+                assert '<option value="delete" selected>' in answer.text
     assert desk.leaves("request", "access") == [], "nothing was done, and nothing of anybody was shown"
-    vietnamese = desk.client.post(
-        "/privacy/requests?lang=vi",
-        data=REQUEST | typed | {"csrf": re.search(r'name="csrf" value="([^"]+)"', answer.text)[1]},  # type: ignore[index]  # as above
-    )
-    assert advice not in vietnamese.text
-    assert 'role="alert"' in vietnamese.text
 
 
 def test_an_act_that_does_not_fit_shows_the_case_with_advice(desk: Desk) -> None:
@@ -218,25 +214,26 @@ def test_a_breach_goes_its_way_with_one_entry_an_act(desk: Desk) -> None:
     assert "Breach 1" in desk.client.get("/privacy/breaches?show=all").text
 
 
-@pytest.mark.parametrize(
-    ("typed", "advice"),
-    [
-        ({"nature": ""}, "choose what happened"),
-        ({"cause": ""}, "choose why it happened"),
-        ({"scope": []}, "everything it may touch"),
-        ({"scope": ["passports"]}, "everything it may touch"),
-        ({"affected": "-3"}, "is an estimate"),
-        ({"affected": "many"}, "is an estimate"),
-        ({"detected_at": "2019-01-01T00:00"}, "sets a time for this on 2019-01-01"),
-    ],
+BAD_BREACHES: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"nature": ""}, "choose what happened"),
+    ({"cause": ""}, "choose why it happened"),
+    ({"scope": []}, "everything it may touch"),
+    ({"scope": ["passports"]}, "everything it may touch"),
+    ({"affected": "-3"}, "is an estimate"),
+    ({"affected": "many"}, "is an estimate"),
+    ({"detected_at": "2019-01-01T00:00"}, "sets a time for this on 2019-01-01"),
 )
-def test_a_breach_that_does_not_fit_comes_back_with_what_was_typed(
-    desk: Desk, typed: dict[str, Any], advice: str
-) -> None:
-    answer = desk.post("/privacy/breaches", **(BREACH | typed))
-    assert (answer.status_code, advice in answer.text) == (422, True)
-    if "scope" not in typed:
-        assert re.search(r'value="keys" checked', answer.text)
+
+
+def test_a_breach_that_does_not_fit_comes_back_with_what_was_typed(desk: Desk) -> None:
+    for typed, advice in BAD_BREACHES:
+        answer = desk.post("/privacy/breaches", **(BREACH | typed))
+        assert answer.status_code == 422
+        alert = re.search(r'role="alert">([^<]+)<', answer.text)
+        assert alert, typed
+        assert advice in alert[1]
+        if "scope" not in typed:
+            assert re.search(r'value="keys" checked', answer.text)
     assert desk.leaves("breach") == []
 
 
@@ -287,14 +284,14 @@ def test_the_retention_says_what_would_go_and_goes_only_when_confirmed(desk: Des
     assert f">{result.log_index}<" in run
 
 
-@pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.OBSERVER])
-def test_who_may_see_the_retention_may_not_all_run_it(desk: Desk, role: Role) -> None:
-    desk.enter(role, "minh", reason=False)
-    page = desk.client.get("/privacy/retention")
-    assert page.status_code == 200
-    assert "/privacy/retention/run" not in page.text
-    assert desk.client.get("/privacy/retention/run").status_code == 403
-    assert desk.post("/privacy/retention/run", confirmed="yes").status_code == 403
+def test_who_may_see_the_retention_may_not_all_run_it(desk: Desk) -> None:
+    for role in (Role.ADMINISTRATOR, Role.OBSERVER):
+        desk.enter(role, role.value, reason=False)
+        page = desk.client.get("/privacy/retention")
+        assert page.status_code == 200
+        assert "/privacy/retention/run" not in page.text
+        assert desk.client.get("/privacy/retention/run").status_code == 403
+        assert desk.post("/privacy/retention/run", confirmed="yes").status_code == 403
     assert desk.leaves("retention-run") == []
 
 
@@ -318,18 +315,17 @@ def test_reading_the_access_log_is_one_entry_with_what_was_looked_for(desk: Desk
     assert f">{opened.index}</td>" in desk.client.get(f"/privacy/access?since={today}&until={today}").text
 
 
-@pytest.mark.parametrize(
-    "query", ["record=abc", "since=tomorrow", "since=2026-02-02&until=2026-02-01", "until=9999-12-31"]
-)
-def test_a_search_of_accesses_that_does_not_fit_reads_nothing(desk: Desk, query: str) -> None:
-    answer = desk.client.get(f"/privacy/access?{query}")
-    assert (answer.status_code, 'role="alert"' in answer.text) == (422, True)
+def test_a_search_of_accesses_that_does_not_fit_reads_nothing(desk: Desk) -> None:
+    for query in ("record=abc", "since=tomorrow", "since=2026-02-02&until=2026-02-01", "until=9999-12-31"):
+        answer = desk.client.get(f"/privacy/access?{query}")
+        assert (answer.status_code, 'role="alert"' in answer.text) == (422, True), query
     assert desk.accesses() == ()
 
 
 def test_older_accesses_are_on_the_next_page(desk: Desk) -> None:
-    for _ in range(103):
-        desk.client.get("/privacy/access?actor=nobody")
+    body = {"actor": OFFICER, "role": "privacy-officer", "action": "read-consent", "object": "x"}
+    with desk.database.transaction() as connection:
+        append_all(connection, [Leaf("access", body | {"purpose": "complaint", "ticket": "YC-7"})] * 103)
     page = desk.client.get("/privacy/access?actor=hoa").text
     link = re.search(r'rel="next" href="([^"]+)"', page)
     assert link
@@ -479,7 +475,8 @@ def test_every_page_reads_well(new_page: NewPage, found: Console, axe: Axe, lang
         else:
             page.click(path)
             page.wait_for_selector("dl.facts")
-        assert axe(page) == (), name
+        if size == READ_BY_AXE:
+            assert axe(page) == (), name
         metrics = page.context.new_cdp_session(page).send("Page.getLayoutMetrics")
         assert metrics["cssContentSize"]["width"] <= SIZES[size]["width"], name
         shoot(page, f"cases-{name}-{lang}-{size}")
