@@ -12,6 +12,8 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from capture.local_pages import OnlyOurPages
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -67,7 +69,9 @@ def build_monitor(edge: EdgeParts) -> Starlette:
     def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=_TEXT)
 
-    return Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics)])
+    app = Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics)])
+    app.add_middleware(OnlyOurPages)  # a name of elsewhere that was bound to this machine reads nothing
+    return app
 
 
 def health(edge: EdgeParts) -> dict[str, Any]:

@@ -40,10 +40,10 @@ class Edge:
     def log(state: LogUplinkState) -> SimpleNamespace:
         return SimpleNamespace(state=state, store=SimpleNamespace(log=SimpleNamespace(size=9)))
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, **headers: str) -> httpx.Response:
         app = build_monitor(self)  # type: ignore[arg-type]  # what is watched, and no more
         with LoopbackServer(app, name="health page", key="metrics_port") as server:
-            return httpx.get(server.url + path, trust_env=False, timeout=30)
+            return httpx.get(server.url + path, headers=headers, trust_env=False, timeout=30)
 
     def metrics(self) -> dict[tuple[str, str], float]:
         text = self.get("/metrics").text
@@ -108,6 +108,12 @@ def test_each_trouble_is_named(edge: Edge, what: str) -> None:
     answer = edge.get("/healthz")
     assert answer.status_code == 503
     assert (answer.json()["status"], answer.json()["problems"]) == ("attention", [words])
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics"])
+def test_a_page_of_another_name_reads_nothing(edge: Edge, path: str) -> None:
+    answer = edge.get(path, Host="rebound.example")
+    assert (answer.status_code, "capturing" in answer.text) == (403, False)
 
 
 def test_metrics_follow_what_happened(edge: Edge) -> None:
