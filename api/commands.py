@@ -211,7 +211,7 @@ def run_retention(
         settings = settings_of(config)
         configure_logging(settings.log_level)
         with open_database(config) as database:
-            results = central_retention(settings, database).run(trial=trial)
+            results = central_retention(settings, database).run(trial=trial, actor="@command")
         if as_json:
             typer.echo(json.dumps([asdict(result) for result in results], default=str))
             return
