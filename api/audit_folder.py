@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import rfc8785
 from pydantic import ValidationError
 
 from api.errors import ExportRefused
@@ -105,10 +106,8 @@ class ExportedSignal:
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
     def payload(self) -> bytes:
-        """Return the signal's canonical JSON: what its edge committed to."""
-        return json.dumps(
-            self.signal.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"), sort_keys=True
-        ).encode()
+        """Return the signal's canonical JSON (RFC 8785): what its edge committed to."""
+        return rfc8785.dumps(self.signal.model_dump(mode="json"))
 
 
 def write_json(path: Path, document: object) -> None:

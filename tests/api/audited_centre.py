@@ -11,6 +11,8 @@ from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import rfc8785
+
 from api.audit_export import Exported, Scope, export
 from api.central_log import CentralLog
 from api.database import Database
@@ -80,7 +82,7 @@ class AuditedCentre:
         self.store.session_started(record.record_id)
         salt = self.rng.randbytes(32)
         payload = self._signal(record, start, self.rng.random() if score is None else score)
-        body = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+        body = rfc8785.dumps(payload)
         self.now += timedelta(minutes=1)
         committed_to = commitment(salt, body) if committed else "ab" * 32
         summary = SessionSummary(Processed(50_000, 20_000), 900, 0, 0, Outcome.SIGNAL, committed_to)
