@@ -28,6 +28,7 @@ from capture.commands import quiet_logs
 from capture.config import EdgeConfig
 from capture.demo_centre import Centre, remove_left_database
 from capture.demo_screen import DemoSession, Screen, figure, final_rows, results_table
+from capture.demo_witness import DemoWitness
 from capture.errors import CaptureError
 from capture.identity import enrol
 from capture.rtsp_server import RtspMediaServer
@@ -48,6 +49,9 @@ _REFRESH_HZ: Final = 4
 _LOCK: Final = ".hailong-demo"
 _CENTRE: Final = "centre"
 _EDGE: Final = "edge"
+_WITNESS: Final = "witness"
+_EXPORT: Final = "audit"
+_OURS: Final = (_CENTRE, _EDGE, _WITNESS, _EXPORT)
 _CENTRE_GONE: Final = "the centre ended by itself; centre/central.log in the demo's folder says why"
 LABEL: Final = (
     "SYNTHETIC: rendered CC0 MakeHuman head, Kokoro-82M (Apache-2.0) synthetic Vietnamese with an accent; "
@@ -120,7 +124,7 @@ def emptied(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        foreign = sorted({child.name for child in folder.iterdir()} - {_CENTRE, _EDGE, _LOCK})
+        foreign = sorted({child.name for child in folder.iterdir()} - {*_OURS, _LOCK})
         if foreign:
             raise CaptureError(
                 f"{folder} holds files that no demo made ({foreign[0]}): name a new folder with --folder"
@@ -138,7 +142,7 @@ def emptied(folder: Path) -> Iterator[Path]:
                 f"another demo runs in {folder}: end it with Ctrl-C, or name another folder with --folder"
             ) from error
         remove_left_database(folder / _CENTRE)
-        for name in (_CENTRE, _EDGE):
+        for name in _OURS:
             shutil.rmtree(folder / name, ignore_errors=True)
         yield folder
 
@@ -177,10 +181,13 @@ def _run(console: Console, plan: Sequence[DemoSession], folder: Path, *, stay: b
     screen = Screen(console, plan)
     console.print("starting the centre (PostgreSQL, migrations, pages) …")
     with (
-        Centre(folder / _CENTRE) as centre,
+        DemoWitness(folder / _WITNESS) as witness,
+        Centre(folder / _CENTRE, (witness.url, witness.vkey)) as centre,
         RtspMediaServer({item.name: item.media for item in plan}) as rtsp,
     ):
         console.print(f"centre ready at {centre.address}; {len(counters)} counters stream over RTSP")
+        keys = centre.log_keys()
+        witness.follow(keys)
         config = edge_config(plan, rtsp, folder, centre.address)
         enrol(
             open_data_folder(config.data_dir),
@@ -198,6 +205,11 @@ def _run(console: Console, plan: Sequence[DemoSession], folder: Path, *, stay: b
                     f"its log is {folder / _CENTRE / 'central.log'}"
                 )
             arrived = {item["session_id"]: item for item in centre.arrivals()}
+            if not worker.ship_log(60):
+                raise CaptureError(
+                    "the centre did not take the whole log within a minute; "
+                    f"its own log is {folder / _CENTRE / 'central.log'}"
+                )
         console.print(results_table(plan, screen.results, arrived, width=console.width))
         if screen.first_figure_s is not None:
             console.print(
@@ -208,6 +220,12 @@ def _run(console: Console, plan: Sequence[DemoSession], folder: Path, *, stay: b
             "These figures are uncalibrated signals of invented sessions: no share of satisfied people, "
             "and not SIPAS."
         )
+        console.print("what an auditor finds in an export of the log (hailong audit verify):")
+        findings = centre.audit(folder / _EXPORT, keys)
+        for item in findings:
+            console.print(f"  {'ok' if item['ok'] else 'FAILED'}  {item['check']}: {item['detail']}")
+        if not all(item["ok"] for item in findings):
+            raise CaptureError("the export does not verify: see above")
         if stay:
             _stay(console, centre)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import secrets
 import shutil
@@ -35,11 +36,13 @@ class Centre:
 
     Args:
         folder: Where its settings, database and log lie.
+        witness: Address and public key of the witness of its log.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, witness: tuple[str, str]) -> None:
         """Name the folder; nothing starts yet."""
         self._folder = folder
+        self._witness = witness
         self._token = secrets.token_urlsafe(24)
         self._process: subprocess.Popen[str] | None = None
         self._scratch: Path | None = None
@@ -54,12 +57,14 @@ class Centre:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         settings = self._folder / "central.toml"
+        url, vkey = self._witness
         settings.write_text(
             "# Settings of the demo's centre; a real one keeps minimum_n at 10.\n"
             "[server]\nport = 0\n\n"
             f'[database]\ndata_dir = "{self._database_folder()}"\n\n'
             "[pages]\nminimum_n = 1\n\n"
-            f'[demo]\nenabled = true\narrivals_token = "{self._token}"\n',
+            f'[demo]\nenabled = true\narrivals_token = "{self._token}"\n\n'
+            f'[log]\nfold_s = 0\nwitness_s = 1\nwitnesses = [{{ url = "{url}", vkey = "{vkey}" }}]\n',
             encoding="utf-8",
         )
         log = (self._folder / "central.log").open("w", encoding="utf-8")
@@ -70,7 +75,7 @@ class Centre:
                 stderr=log,
                 text=True,
                 start_new_session=True,  # Ctrl-C is for the demo, which then stops the centre in order
-                preexec_fn=_ending_with_us(),  # noqa: PLW1509 - one system call, and no threads run yet
+                preexec_fn=ending_with_us(),  # noqa: PLW1509 - one system call, and no threads run yet
             )
         try:
             self._wait_ready()
@@ -105,6 +110,40 @@ class Centre:
         if made.returncode:
             raise CaptureError(f"the centre gave no token: {made.stderr.strip()[-500:]}")
         return made.stdout.strip().splitlines()[-1].split()[-1]
+
+    def log_keys(self) -> list[str]:
+        """Return the public keys of its log, as it publishes them."""
+        answer = httpx.get(f"{self.address}/log/keys", timeout=10)
+        answer.raise_for_status()
+        return [line.split()[-1] for line in answer.text.splitlines() if line.startswith("centre ")]
+
+    def audit(self, folder: Path, keys: list[str]) -> list[dict[str, Any]]:
+        """Export its log as the operator does, and check the export as an auditor with these keys does.
+
+        Raises:
+            CaptureError: The export could not be made or read.
+        """
+        hailong = [sys.executable, "-m", "hailong", "audit"]
+        made = subprocess.run(  # noqa: S603 - our own program
+            [*hailong, "export", str(folder), "-c", str(self._folder / "central.toml"), "--actor", "demo"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode:
+            raise CaptureError(f"the centre's log was not exported: {made.stderr.strip()[-500:]}")
+        pinned = [word for key in keys for word in ("--key", key)]
+        checked = subprocess.run(  # noqa: S603 - our own program
+            [*hailong, "verify", str(folder), "--json", *pinned, "--witness", self._witness[1]],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        try:
+            findings: list[dict[str, Any]] = json.loads(checked.stdout)["findings"]
+        except ValueError as error:
+            raise CaptureError(f"the export was not checked: {checked.stderr.strip()[-500:]}") from error
+        return findings
 
     def runs(self) -> bool:
         """Tell whether it still runs."""
@@ -185,8 +224,8 @@ def remove_left_database(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _ending_with_us() -> Callable[[], None]:
-    """Return what a child runs first: it is asked to end when this program is gone, even by SIGKILL."""
+def ending_with_us() -> Callable[[], None]:
+    """Return what a child runs first: it is asked to end when the demo is gone, even by SIGKILL."""
     libc = ctypes.CDLL(None)  # loaded here: between fork and exec only the call is made
 
     def ask() -> None:
