@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.browser import Axe, NewPage
 
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
+READ_BY_AXE = "phone"
+"""The markup is the same at both sizes: the rules are read once a page and language."""
 PAGES = {
     "overview": "/privacy",
     "counters": "/privacy/counters",
@@ -53,7 +55,8 @@ def test_every_page_reads_well(new_page: NewPage, found: Console, axe: Axe, lang
         assert answer is not None
         assert answer.status == 200, path
         assert page.get_attribute("html", "lang") == lang
-        assert axe(page) == (), path
+        if size == READ_BY_AXE:
+            assert axe(page) == (), path
         assert width_of(page) <= SIZES[size]["width"], path
         shoot(page, f"privacy-{name}-{lang}-{size}")
     assert faults == []
