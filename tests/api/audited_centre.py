@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -135,7 +136,7 @@ class AuditedCentre:
         )
         return folder, made
 
-    def _signal(self, record: ConsentRecord, start: datetime, score: float) -> dict[str, object]:
+    def _signal(self, record: ConsentRecord, start: datetime, score: float) -> dict[str, Any]:
         plausible = signal(self.rng, COUNTER, start=start, score=round(score, 4))
         ids: dict[str, UUID] = {"session_id": record.session_id, "consent_record_id": record.record_id}
         document = plausible | {key: str(value) for key, value in ids.items()}
