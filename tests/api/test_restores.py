@@ -276,7 +276,7 @@ def test_an_old_folder_that_wrote_on_is_an_alarm_and_captures_no_more(old_folder
         assert link.log.state.forked
         assert grant.wait_ended(5), "the capture that began before the contact ends with it"
         fresh = link.gate.grant(link.edge.given())
-        with pytest.raises(NotPermitted), link.gate.stream(fresh, None):  # type: ignore[type-var]  # never opened
+        with pytest.raises(NotPermitted), link.gate.stream(fresh, None):  # type: ignore[arg-type]  # never opened
             pass
     with opened(old_folder.folder, at(old_folder.enrolment, "http://127.0.0.1:9")) as link:
         assert link.hold.reason is not None, "also after a restart without the network"
