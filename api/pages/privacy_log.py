@@ -12,6 +12,7 @@ from api.authorization import Action
 from api.consents import anomalies, edge_logs
 from api.continuity import Continuity
 from api.errors import KeysUnusable, LogDamaged
+from api.language import day_text
 from api.log_checks import LogChecks
 from api.log_history import since_checkpoint, since_day, since_size
 from api.log_keeper import LogKeeper
@@ -115,7 +116,7 @@ def _add_continuity(router: APIRouter, pages: Pages, keeper: LogKeeper) -> None:
             login=login,
             here="log",
             status=HTTPStatus.UNPROCESSABLE_ENTITY if fault or refused else HTTPStatus.OK,
-            day=day,
+            day=day_text(day, pages.language_of(request)) if day else "",
             found=found,
             root=encode(found.old.root) if found else "",
             fault=fault,
