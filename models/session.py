@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+# Since 1.29 the library looks up its makers' host and reports its use there, unless this stands in the
+# environment before it is loaded. Its own call to stop that comes too late for the first look-up.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime
 
@@ -44,6 +49,11 @@ class ModelSession:
         """Run the network once and return its outputs in order."""
         outputs: list[NDArray[np.float32]] = self._session.run(None, dict(inputs))
         return outputs
+
+
+def available_providers() -> tuple[str, ...]:
+    """Return the execution providers that the installed library has."""
+    return tuple(onnxruntime.get_available_providers())
 
 
 def open_session(model: Path | bytes, *, threads: int = 1, providers: Sequence[str] = (CPU,)) -> ModelSession:

@@ -50,13 +50,12 @@ def _version(package: str) -> str:
 
 def pytest_report_header() -> list[str]:
     """Say what this run stands on."""
-    import onnxruntime  # noqa: PLC0415 - only the process that prints the header needs it
-
+    from models.session import available_providers  # noqa: PLC0415 - only the process that prints needs it
     from setup.chromium import executable  # noqa: PLC0415 - as above
 
     return [
         f"hailong: Python {platform.python_version()}, {', '.join(map(_version, _SHOWN))}",
-        f"onnx providers: {', '.join(onnxruntime.get_available_providers())}",
+        f"onnx providers: {', '.join(available_providers())}",
         f"chromium: {executable() or 'none'}",
         f"shared: {'present' if _SHARED.is_dir() else 'absent'}; seed: {_SEED}; "
         + ("run by root" if os.geteuid() == 0 else "run by an ordinary user"),
