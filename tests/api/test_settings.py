@@ -122,7 +122,8 @@ def test_an_unexpected_error_is_logged_without_the_values_of_variables(
     finally:
         structlog.configure(**kept)
     line = json.loads(capsys.readouterr().err)
-    assert line["exception"][0]["exc_value"] == "cannot read 12 letters"
+    assert line["exception"][0]["exc_type"] == "RuntimeError"
+    assert "12 letters" not in json.dumps(line)  # messages of errors that are not ours may show values
     assert [frame["name"] for frame in line["exception"][0]["frames"]][-1] == "check"
     assert "bi-matbi-mat" not in json.dumps(line)
 
