@@ -79,7 +79,7 @@ def open_session(model: Path | bytes, *, threads: int = 1, providers: Sequence[s
         raise ModelFileMissing(
             f"There is no model file at {model}. Run 'hailong models verify' to see what is missing."
         )
-    available = onnxruntime.get_available_providers()
+    available = available_providers()
     absent = [name for name in providers if name not in available]
     if absent or not providers:
         raise ProviderError(
