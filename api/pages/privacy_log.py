@@ -157,6 +157,12 @@ def _add_continuity(router: APIRouter, pages: Pages, keeper: LogKeeper) -> None:
         except ProofRefused as error:
             return show(request, login, altered=str(error))
 
+    _add_proof_file(router, pages, keeper)
+
+
+def _add_proof_file(router: APIRouter, pages: Pages, keeper: LogKeeper) -> None:
+    reader = allowed(pages, Action.READ_LOG)
+
     @router.get("/privacy/log/continuity.json")
     def download(login: Annotated[Login, Depends(reader)], size: Annotated[int, Query(ge=1)] = 1) -> Response:
         """Return the proof from the kept checkpoint of a size, or from the log's own state of that size."""
