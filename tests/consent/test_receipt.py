@@ -246,6 +246,23 @@ def test_the_script_checks_a_witness(office: Office, tmp_path: Path) -> None:
     assert _run(tmp_path, forged, "--key", office.vkey, "--witness", witness.vkey()).returncode == 1
 
 
+def test_no_log_passes_for_a_witness_and_no_witness_counts_twice(office: Office) -> None:
+    receipt = office.store.receipt(office.answered(), office.code)
+    body = receipt.checkpoint.partition(b"\n\n")[0] + b"\n"
+    key = Ed25519PrivateKey.generate()
+    first, alias = (CosignatureSigner(name, key) for name in ("one.example", "two.example"))
+    other = CosignatureSigner("three.example", Ed25519PrivateKey.generate())
+    own = CosignatureSigner("own.example", office.key)
+    named = CosignatureSigner(office.store.log.origin, Ed25519PrivateKey.generate())
+    signed = Ed25519Signer("four.example", Ed25519PrivateKey.generate())
+    text = receipt.text() + "".join(item.line(body) for item in (first, alias, other, own, named, signed))
+    log = Key(office.vkey)
+    assert check(text, log, [Key(first.vkey()), Key(other.vkey())])
+    for keys in ((first, first), (first, alias), (first, other, first), (own,), (named,), (signed,)):
+        with pytest.raises(RefusedByScript, match="no witness twice"):
+            check(text, log, [Key(item.vkey()) for item in keys])
+
+
 def test_old_receipts_hold_after_the_key_was_rotated(office: Office) -> None:
     before = office.store.receipt(record_id := office.answered(), office.code)
     old_vkey, new_key = office.vkey, Ed25519PrivateKey.generate()
