@@ -18,6 +18,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.authorization import Action
 from api.database import Connection
+from api.errors import ReceiptNotWitnessed
 from api.guards import client_address, open_to_all
 from api.log_keeper import LogKeeper
 from api.own_record import SlipFinding, check_slip, consent_of_code, own_certificate, own_record
@@ -25,6 +26,7 @@ from api.pages import consent_words as words
 from api.pages.access import PageRefused
 from api.pages.administration import ROLE_NAMES
 from api.pages.rendering import Pages, no_op
+from api.receipts import witnessed_receipt
 from api.withdrawals import Wish, withdraw_by_code
 
 MOST_A_MINUTE: Final = 30
@@ -79,6 +81,10 @@ CITIZEN_ROLES: Final = {
     **{role.value: name for role, name in ROLE_NAMES.items()},
     "citizen": no_op("you, with the slip"),
 }
+_NOT_WITNESSED: Final = no_op(
+    "No outside witness has seen the part of the log with your answer yet: ask again in an hour. Until then "
+    "the slip of the counter proves it under the key of the counter's log alone."
+)
 _TOO_MANY: Final = no_op("Too many tries from here: wait a minute, then go on.")
 _Code = Annotated[str, Form(max_length=200, pattern=r"^[^\x00]*$")]
 
@@ -137,6 +143,7 @@ def _add_look(router: APIRouter, pages: Pages, keeper: LogKeeper, unhurried: Any
 
     @router.get("/receipt/check", dependencies=[visitor])
     @router.get("/receipt/certificate", dependencies=[visitor])
+    @router.get("/receipt/witnessed", dependencies=[visitor])
     @router.get("/receipt/withdraw", dependencies=[visitor])
     def back(request: Request) -> Response:
         """Lead whoever changes the language, or comes back later, to the page where codes are typed."""
@@ -168,6 +175,23 @@ def _add_look(router: APIRouter, pages: Pages, keeper: LogKeeper, unhurried: Any
             media_type="application/json",
             headers={
                 "Content-Disposition": f'attachment; filename="erasure-{found.record_id}.json"',
+                "Cache-Control": "no-store",
+            },
+        )
+
+    @router.post("/receipt/witnessed", dependencies=[visitor, unhurried])
+    def witnessed(request: Request, code: _Code = "") -> Response:
+        try:
+            text = witnessed_receipt(keeper.log, keeper.witnesses, code)
+        except ReceiptNotWitnessed:
+            raise PageRefused(HTTPStatus.NOT_FOUND, no_op("Not witnessed yet"), _NOT_WITNESSED) from None
+        if text is None:
+            return pages.render(request, "receipt.html", unknown=True)
+        return Response(
+            text,
+            media_type="text/plain; charset=utf-8",
+            headers={
+                "Content-Disposition": 'attachment; filename="receipt.txt"',
                 "Cache-Control": "no-store",
             },
         )

@@ -25,11 +25,13 @@ from api.database import Database
 from api.log import log_size
 from api.pages.receipts import MOST_A_MINUTE, Attempts
 from api.passwords import Passwords
+from capture.demo_witness import DemoWitness
 from consent.checkpoint import Ed25519Signer
 from consent.erasure import ErasureCertificate
 from consent.errors import CertificateRefused
 from consent.ledger import ConsentStore
 from consent.receipt import new_code
+from consent.witness import Witness
 from tests.api.consent_sender import Sent, fill_consents
 from tests.api.running import PASSWORD, Central, running
 
@@ -61,6 +63,12 @@ class Hall:
             headers={"X-Forwarded-For": f"address-{next(_ADDRESSES)}"},
         )
 
+    def keys(self, use: str) -> list[str]:
+        """Return the public keys of one use, as the service lists them."""
+        with self.client() as client:
+            lines = client.get("/log/keys").text.splitlines()
+        return [line.split(" ", 3)[3] for line in lines if line.startswith(f"{use} ")]
+
     def size(self) -> int:
         with Database(self.central.dsn) as database, database.transaction() as connection:
             return log_size(connection)
@@ -79,9 +87,17 @@ def _hall(dsn: str, folder: Path) -> Iterator[Hall]:
             name: store.receipt(sent.records[name], sent.codes[name]).text() for name in ("whole", "refused")
         }
     server = {"port": 0, "trusted_proxies": ["127.0.0.1"]}
-    log = {"data_dir": str(folder / "central"), "checkpoint_s": 0.05}
-    with running(dsn, log=log, server=server) as central:
-        yield Hall(central, sent, slips)
+    with DemoWitness(folder / "witness") as witness:
+        log = {
+            "data_dir": str(folder / "central"),
+            "checkpoint_s": 0.05,
+            "witness_s": 0.1,
+            "witnesses": [{"url": witness.url, "vkey": witness.vkey}],
+        }
+        with running(dsn, log=log, server=server) as central:
+            hall = Hall(central, sent, slips)
+            witness.follow(hall.keys("centre"))
+            yield hall
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +297,30 @@ def test_the_published_keys_check_a_slip_by_the_published_program(hall: Hall, tm
     assert subprocess.run([*run, vkey], check=False, capture_output=True).returncode == 0
     other = next(vkey for use, _, _, vkey in listed if use == "export")
     assert subprocess.run([*run, other], check=False, capture_output=True).returncode == 1
-    assert {use for use, _, _, _ in listed} == {"edge", "centre", "erasure", "export"}
+    assert {use for use, _, _, _ in listed} == {"edge", "centre", "witness", "erasure", "export"}
+
+
+def test_the_witnesses_stand_behind_the_slip_of_the_centre(hall: Hall, tmp_path: Path) -> None:
+    code = hall.sent.codes["whole"]
+    deadline = time.monotonic() + 60
+    with hall.client() as client:
+        assert "No slip with this code" in client.post("/receipt/witnessed", data={"code": new_code()}).text
+        while (found := client.post("/receipt/witnessed", data={"code": code})).status_code == 404:
+            assert "Not witnessed yet" in found.text
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+        program = client.get("/verify_receipt.py").content
+    (tmp_path / "verify_receipt.py").write_bytes(program)
+    (tmp_path / "receipt.txt").write_text(found.text)
+    origin = hall.slips["whole"].split("\n\n")[1].split("\n")[0]
+    edge = next(key for key in hall.keys("edge") if key.startswith(f"{origin}+"))
+    centre = next(key for key in hall.keys("centre") if key.split("+", 2)[2].startswith("AQ"))  # Ed25519
+    run = [sys.executable, str(tmp_path / "verify_receipt.py"), str(tmp_path / "receipt.txt")]
+    run += ["--key", edge, "--centre", centre, "--witness"]
+    (witness,) = hall.keys("witness")
+    assert subprocess.run([*run, witness], check=False, capture_output=True).returncode == 0
+    other = Witness.create(tmp_path / "other", "other.example").vkeys[0]
+    assert subprocess.run([*run, other], check=False, capture_output=True).returncode == 1
 
 
 def test_an_address_that_tries_too_often_waits() -> None:
