@@ -19,7 +19,7 @@ import structlog
 
 from api.clearing import Clearing
 from api.database import Connection, Database
-from api.erasure import queue_withdrawn, reopen
+from api.erasure import queue_withdrawn, reopen, settle_claims
 from api.erasure_file import ErasureFile, ReplayMark
 from api.erasure_journal import CentralJournal
 from api.erasure_stores import ROW_STORES, holds
@@ -73,6 +73,7 @@ class CentralEraser:
         self._step = step
         self._journal = CentralJournal(database, file)
         self._rests: dict[str, float] = {}
+        self._looked: dict[UUID, int] = {}
 
     def run_once(self) -> int:
         """Go one round over all open erasures and return how many were finished.
@@ -82,8 +83,10 @@ class CentralEraser:
             ErasureFileDamaged: The list outside the database was altered: nothing is erased without it.
         """
         with self._database.transaction() as connection:
-            queue_withdrawn(connection)
+            settle_claims(connection)
+            looked = queue_withdrawn(connection, self._looked)
             waiting = _open_erasures(connection)
+        self._looked = looked
         if not waiting:
             return 0
         with maintenance(self._database.dsn) as connection:

@@ -7,18 +7,21 @@ background, and each store's state is readable meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+import structlog
+
 from api.database import Connection, Database
 from consent.erasure import ErasureCertificate
 
 CAUSES: Final = frozenset({"withdrawn", "invalidated", "request", "retention"})
 _ROW: Final = "record_id, session_id, cause, state, queued_at, started_at, done_at, coalesce(fault, '')"
+_log: Final = structlog.get_logger("api.erasure")
 
 
 class ErasureState(StrEnum):
@@ -144,16 +147,68 @@ def erase(database: Database, record_id: UUID, cause: str) -> bool:
         return queue(connection, record_id, cause)
 
 
-def queue_withdrawn(connection: Connection) -> int:
-    """Ask for the erasure of every consent that was withdrawn or invalidated and has none; return how many.
+def queue_withdrawn(connection: Connection, looked: Mapping[UUID, int]) -> dict[UUID, int]:
+    """Ask for the erasure of each consent that was withdrawn or invalidated and has none.
 
-    The ingest of the edge's log asks by itself; this is the net below it, also after a restore.
+    The ingest of the edge's log asks by itself; this is the net below it, also after a restore. A state
+    changes only with an entry of that log: what was looked through once needs no second look.
+
+    Args:
+        connection: Inside a transaction.
+        looked: Edge -> size of its log up to which an earlier, committed look went; empty for a whole look.
+
+    Returns:
+        How far this look went.
     """
-    return connection.execute(
-        "INSERT INTO erasures (record_id, session_id, cause) SELECT record_id, session_id, state "
-        "FROM consents WHERE state IN ('withdrawn', 'invalidated') AND NOT EXISTS "
-        "(SELECT 1 FROM erasures WHERE erasures.record_id = consents.record_id) ON CONFLICT DO NOTHING"
-    ).rowcount
+    # The sizes first: what is committed after them lies beyond them.
+    sizes = {row[0]: int(row[1]) for row in connection.execute("SELECT edge_id, size FROM edge_logs")}
+    grown = {edge: looked.get(edge, 0) for edge, size in sizes.items() if looked.get(edge) != size}
+    if grown:
+        connection.execute(
+            "INSERT INTO erasures (record_id, session_id, cause) SELECT record_id, session_id, state "
+            "FROM unnest(%s::uuid[], %s::bigint[]) AS grown(edge_id, from_index) JOIN consents "
+            "ON consents.edge_id = grown.edge_id AND last_index >= from_index "
+            "WHERE state IN ('withdrawn', 'invalidated') AND NOT EXISTS "
+            "(SELECT 1 FROM erasures WHERE erasures.record_id = consents.record_id) ON CONFLICT DO NOTHING",
+            (
+                list(grown),
+                [from_index if from_index <= sizes[edge] else 0 for edge, from_index in grown.items()],
+            ),
+        )
+    return sizes
+
+
+def claim(connection: Connection, record_id: UUID, entry: tuple[UUID, int]) -> None:
+    """Keep the wish of an edge for an erasure until a log names whose consent it is.
+
+    Args:
+        connection: Inside the transaction that takes the tombstone.
+        record_id: The consent that the edge names.
+        entry: The edge, and the number of its tombstone.
+    """
+    connection.execute(
+        "INSERT INTO erasure_claims (record_id, edge_id, seq) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        (record_id, *entry),
+    )
+
+
+def settle_claims(connection: Connection) -> int:
+    """Ask for the erasures that their edges claimed before their logs came; return how many claims ended.
+
+    A claim on a consent of another edge ends without one.
+    """
+    settled = connection.execute(
+        "DELETE FROM erasure_claims AS claim USING consents, edge_logs "
+        "WHERE consents.record_id = claim.record_id AND edge_logs.edge_id = consents.edge_id "
+        "RETURNING claim.record_id, consents.session_id, claim.edge_id, claim.seq, "
+        "claim.edge_id IN (edge_logs.edge_id, edge_logs.sender_id)"
+    ).fetchall()
+    for record_id, session_id, edge, seq, own in settled:
+        if own:
+            queue(connection, record_id, "withdrawn", session_id=session_id, entry=(edge, seq))
+        else:
+            _log.warning("an edge asked for the erasure of another edge's consent", edge=str(edge), seq=seq)
+    return len(settled)
 
 
 def list_erasures(

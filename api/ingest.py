@@ -8,8 +8,8 @@ acknowledged and not kept.
 
 from __future__ import annotations
 
-import base64
-import binascii
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -17,15 +17,14 @@ from typing import Final
 from uuid import UUID
 
 import psycopg
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from api.authorization import Action, edge_may
+from api.authorization import Action
 from api.ballots import NumberedBallot, insert_ballots
 from api.batch import BALLOT, ERASED, SIGNAL, Batch, Entry, parse_batch
 from api.database import Connection, Database
-from api.erasure import queue, reopen
+from api.edge_signature import authenticate, unauthorised
+from api.erasure import claim, queue, reopen
 from api.erasure_stores import ERASED_DIGEST, ERASURE_LOCK
 from api.errors import Refused
 from api.schema import create_partition, ingest_statement, months_of, signal_arrays, signal_row
@@ -33,6 +32,7 @@ from api.settings import IngestSettings
 from inference.signal import Ballot, Signal
 
 _STATEMENT: Final = ingest_statement()
+_ID: Final = re.compile("(?=([0-9a-f]{32}))")
 _MODELS: Final[dict[str, type[Signal | Ballot]]] = {SIGNAL: Signal, BALLOT: Ballot}
 
 
@@ -79,6 +79,7 @@ class _Numbered:
 
     seq: int
     record_id: UUID
+    session_id: UUID
     row: tuple[object, ...]
 
 
@@ -101,6 +102,15 @@ class _Sorted:
             self.starts,
             [(entry, reason) for entry, reason in self.aside if entry.seq > high_water],
         )
+
+    def named(self) -> dict[int, set[UUID]]:
+        """Return for each number the consents and sessions that its entry names."""
+        found = {item.seq: {item.record_id, item.session_id} for item in self.signals}
+        found |= {
+            item.seq: {item.ballot.session_id} for item in self.ballots if item.ballot.session_id is not None
+        }
+        found |= {seq: {record_id} for seq, record_id in self.erased.items()}
+        return found | {entry.seq: set(_ids(entry)) for entry, _ in self.aside}
 
 
 class Ingest:
@@ -127,8 +137,8 @@ class Ingest:
         batch = parse_batch(body, max_entries=self._settings.max_entries)
         try:
             with self._database.transaction() as connection:
-                counters = _authenticate(connection, batch.edge, body, signature)
-                sorted_out = self._validate(batch, counters)
+                sender = authenticate(connection, batch.edge, Action.SUBMIT_BATCHES, body, signature)
+                sorted_out = self._validate(batch, sender.counters)
                 if months_of(sorted_out.starts) <= self._months:
                     return _commit(connection, batch, sorted_out)
             self._create_partitions(sorted_out.starts)
@@ -171,7 +181,7 @@ class Ingest:
                     result.ballots.append(NumberedBallot(entry.seq, read))
                 else:
                     row = signal_row(read, edge_id=batch.edge, seq=entry.seq, salt=entry.salt)
-                    result.signals.append(_Numbered(entry.seq, read.consent_record_id, row))
+                    result.signals.append(_Numbered(entry.seq, read.consent_record_id, read.session_id, row))
                     result.starts.append(first)
             if reason:
                 result.aside.append((entry, reason))
@@ -183,27 +193,6 @@ class Ingest:
                 with self._database.transaction() as connection:
                     create_partition(connection, first)
                 self._months.add(first)
-
-
-def _authenticate(connection: Connection, edge: UUID, body: bytes, signature: str | None) -> frozenset[str]:
-    """Return the counters of the edge if the signature is its own; nothing is locked for a stranger."""
-    with connection.pipeline():  # the start of the transaction travels with the question
-        found = connection.execute(
-            "SELECT public_key, (SELECT array_agg(code) FROM counters WHERE edge_id = edges.id), "
-            "revoked_at FROM edges WHERE id = %s",
-            (edge,),
-        )
-    row = found.fetchone()
-    try:
-        given = base64.b64decode(signature or "", validate=True)
-        if row is None:
-            raise _unauthorised()
-        Ed25519PublicKey.from_public_bytes(bytes(row[0])).verify(given, body)
-    except (binascii.Error, ValueError, InvalidSignature):
-        raise _unauthorised() from None
-    if not edge_may(edge, Action.SUBMIT_BATCHES, revoked=row[2] is not None):
-        raise _unauthorised()
-    return frozenset(row[1] or ())
 
 
 def _read(entry: Entry) -> Signal | Ballot | UUID | str:
@@ -227,7 +216,15 @@ def _read(entry: Entry) -> Signal | Ballot | UUID | str:
         return f"bad-{entry.kind}:{first['type']}:{place}"[:200]
 
 
+def _ids(entry: Entry) -> Iterator[UUID]:
+    """Yield whatever may be an id in an entry that could not be read, in any spelling."""
+    for found in _ID.finditer(entry.canonical.lower().replace("-", "")):
+        yield UUID(found[1])
+
+
 def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receipt:
+    named = sorted_out.named()
+    names = list(set().union(*named.values()))
     # What does not need another's answer travels together; each statement still sees what is
     # committed when its own turn comes.
     with connection.pipeline():
@@ -237,12 +234,13 @@ def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receip
         # Held until the commit: an erasure that begins now waits, and finds what is committed here.
         connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (ERASURE_LOCK,))
         being_erased = connection.execute(
-            "SELECT record_id FROM erasures WHERE record_id = ANY(%s)",
-            ([item.record_id for item in sorted_out.signals],),
+            "SELECT record_id, session_id FROM erasures WHERE record_id = ANY(%s) OR session_id = ANY(%s) "
+            "UNION ALL SELECT record_id, NULL FROM erasure_claims WHERE record_id = ANY(%s) AND edge_id = %s",
+            (names, names, names, batch.edge),
         )
     row = locked.fetchone()
     if row is None:
-        raise _unauthorised()
+        raise unauthorised()
     high_water = int(row[0])
     if batch.first_seq > high_water + 1:
         raise Refused(
@@ -258,7 +256,9 @@ def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receip
     if not fresh:
         return Receipt(high_water, repeated=len(repeated), erased=replaced)
     new = sorted_out.after(high_water)
-    empty = _leave_out_erased({row[0] for row in being_erased}, new)
+    gone = {name for row in being_erased for name in row if name is not None}
+    about_gone = frozenset(seq for seq, ids in named.items() if ids & gone)
+    empty = _leave_out_erased(gone, about_gone, new)
     _ask_for_erasures(connection, batch.edge, {entry.seq: entry for entry in fresh}, new)
     high_water = fresh[-1].seq
     with connection.pipeline():
@@ -289,6 +289,8 @@ def _commit(connection: Connection, batch: Batch, sorted_out: _Sorted) -> Receip
     ]
     cast = insert_ballots(connection, batch.edge, new.ballots)
     new.aside += [(by_seq[item.seq], "duplicate-ballot") for item in new.ballots if item.seq not in cast]
+    # The second of two is not kept either where it would name what is erased.
+    new.aside = [(entry, reason) for entry, reason in new.aside if entry.seq not in about_gone]
     _set_aside(connection, batch.edge, new.aside)
     return Receipt(
         high_water,
@@ -320,7 +322,7 @@ def _compare_repeated(
         if known.get(entry.seq, entry.digest) in {entry.digest, ERASED_DIGEST}:
             continue
         record_id = sorted_out.erased.get(entry.seq)
-        if record_id is None or not _may_erase(connection, edge, entry.seq, record_id):
+        if record_id is None or not _take_tombstone(connection, edge, entry.seq, record_id):
             raise Refused(
                 HTTPStatus.CONFLICT,
                 "sequence-reused",
@@ -330,13 +332,17 @@ def _compare_repeated(
                 high_water=high_water,
                 seq=entry.seq,
             )
-        _erase_entry(connection, edge, entry.seq, record_id)
+        _empty_entry(connection, edge, entry.seq, record_id)
         replaced += 1
     return replaced
 
 
-def _may_erase(connection: Connection, edge: UUID, seq: int, record_id: UUID) -> bool:
-    """Tell whether a consent is the edge's own, and what it sent under this number belongs to it."""
+def _take_tombstone(connection: Connection, edge: UUID, seq: int, record_id: UUID) -> bool:
+    """Ask for the erasure that an edge wishes; False where the consent, or what it sent, is not its own.
+
+    While nothing here tells whose consent it is, the wish is kept until a log names it: the id of a consent
+    alone lets nobody erase it.
+    """
     owner = connection.execute(
         "SELECT sender_id FROM consents JOIN edge_logs USING (edge_id) WHERE record_id = %s", (record_id,)
     ).fetchone()
@@ -345,12 +351,26 @@ def _may_erase(connection: Connection, edge: UUID, seq: int, record_id: UUID) ->
     sent = connection.execute(
         "SELECT edge_id, seq FROM signals WHERE consent_record_id = %s", (record_id,)
     ).fetchall()
-    return not sent or (edge, seq) in {(row[0], int(row[1])) for row in sent}
+    if sent and (edge, seq) not in {(row[0], int(row[1])) for row in sent}:
+        return False
+    if owner is not None or sent or _set_aside_before(connection, edge, seq, record_id):
+        queue(connection, record_id, "withdrawn", entry=(edge, seq))
+    else:
+        claim(connection, record_id, (edge, seq))
+    return True
 
 
-def _erase_entry(connection: Connection, edge: UUID, seq: int, record_id: UUID) -> None:
-    """Ask for the erasure of a consent, with the entry that the edge has emptied."""
-    queue(connection, record_id, "withdrawn", entry=(edge, seq))
+def _set_aside_before(connection: Connection, edge: UUID, seq: int, record_id: UUID) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM quarantine WHERE edge_id = %s AND seq = %s "
+        "AND replace(lower(encode(payload, 'escape')), '-', '') LIKE %s",
+        (edge, seq, f"%{record_id.hex}%"),
+    ).fetchone()
+    return row is not None
+
+
+def _empty_entry(connection: Connection, edge: UUID, seq: int, record_id: UUID) -> None:
+    """Forget the content of an entry that the edge has emptied."""
     held = connection.execute(
         "SELECT 1 FROM quarantine WHERE edge_id = %s AND seq = %s", (edge, seq)
     ).fetchone()
@@ -361,21 +381,22 @@ def _erase_entry(connection: Connection, edge: UUID, seq: int, record_id: UUID) 
     )
 
 
-def _leave_out_erased(erased: set[UUID], new: _Sorted) -> frozenset[int]:
-    """Drop the signals whose consent is being erased, or was, and return their numbers."""
-    empty = frozenset(item.seq for item in new.signals if item.record_id in erased)
-    if empty:
-        new.signals = [item for item in new.signals if item.seq not in empty]
-    return empty
+def _leave_out_erased(gone: set[UUID], about_gone: frozenset[int], new: _Sorted) -> frozenset[int]:
+    """Drop what belongs to a consent that is being erased, or was, and return the numbers.
+
+    A valid signal belongs to the consent that it names; of what cannot be read, any name will do.
+    """
+    empty = frozenset(item.seq for item in new.signals if item.record_id in gone)
+    new.signals = [item for item in new.signals if item.seq not in empty]
+    unread = frozenset(entry.seq for entry, _ in new.aside if entry.seq in about_gone)
+    new.aside = [(entry, reason) for entry, reason in new.aside if entry.seq not in unread]
+    return empty | unread
 
 
 def _ask_for_erasures(connection: Connection, edge: UUID, by_seq: dict[int, Entry], new: _Sorted) -> None:
     """Keep a new number that was emptied before it was ever sent; what else there is goes too."""
     for seq, record_id in list(new.erased.items()):
-        owner_is_edge = _may_erase(connection, edge, seq, record_id)
-        if owner_is_edge:
-            queue(connection, record_id, "withdrawn", entry=(edge, seq))
-        else:
+        if not _take_tombstone(connection, edge, seq, record_id):
             del new.erased[seq]
             new.aside.append((by_seq[seq], "not-own-consent"))
 
@@ -393,12 +414,4 @@ def _set_aside(connection: Connection, edge: UUID, aside: list[tuple[Entry, str]
             [reason for _, reason in aside],
             [entry.canonical.encode() for entry, _ in aside],
         ),
-    )
-
-
-def _unauthorised() -> Refused:
-    return Refused(
-        HTTPStatus.UNAUTHORIZED,
-        "not-authenticated",
-        "the edge is unknown or revoked, or the signature does not fit the body: enrol the edge again",
     )
