@@ -57,6 +57,8 @@ class AnonymizerConfig:
         late_s: Time since the last detection from which nothing is believed.
         detect_hz: Detections in a second of capture time; above the frame rate, one a frame.
         max_faces: More faces than this are a crowd that one detector does not find in full.
+        max_threshold: A detector that keeps back scores above this is refused. What is enough to
+            measure a face is too little to hide one: a mask too many costs nothing.
         motion_step: Change of grey, 0 to 255, that counts as motion.
         motion_share: Share of the picture that moves outside the covered people from which it counts.
     """
@@ -67,6 +69,7 @@ class AnonymizerConfig:
     late_s: float = 0.5
     detect_hz: float = 1000.0
     max_faces: int = 8
+    max_threshold: float = 0.15
     motion_step: float = 18.0
     motion_share: float = 0.006
 
@@ -91,14 +94,22 @@ class Anonymizer:
     """Covers the faces of one stream of pictures.
 
     Args:
-        detector: Runs on the whole picture, not on the seat alone.
+        detector: Runs on the whole picture, not on the seat alone, with a low threshold.
         config: How much is painted over.
+
+    Raises:
+        SettingError: The detector keeps back faces that it is not sure of.
     """
 
     def __init__(self, detector: FaceDetector, config: AnonymizerConfig | None = None) -> None:
         """Start without a detection: the first picture is believed only after one."""
         self._detector = detector
         self._config = config or AnonymizerConfig()
+        if detector.threshold > self._config.max_threshold:
+            raise SettingError(
+                f"The detector {detector.name} reports faces from a score of {detector.threshold:g}, and "
+                f"masks need less certain ones too. Load it with threshold={self._config.max_threshold:g}."
+            )
         self._held: list[_Held] = []
         self._detected_ns: int | None = None
         self._failed = False

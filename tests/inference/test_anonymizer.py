@@ -22,7 +22,7 @@ INK = 48
 class Finder:
     """Answers with what is put into it."""
 
-    name, version, sha256, threshold = "finder", "1", "0" * 64, 0.5
+    name, version, sha256, threshold = "finder", "1", "0" * 64, 0.15
 
     def __init__(self, *boxes: Box) -> None:
         self.boxes: Sequence[Box] = boxes
@@ -168,6 +168,13 @@ def test_another_kind_of_picture_is_refused() -> None:
 def test_settings_that_would_uncover_are_refused(setting: dict[str, float]) -> None:
     with pytest.raises(SettingError):
         AnonymizerConfig(**setting)  # type: ignore[arg-type]  # one keyword at a time
+
+
+def test_a_detector_that_keeps_back_faces_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    finder = Finder(FACE)
+    monkeypatch.setattr(finder, "threshold", 0.35)
+    with pytest.raises(SettingError, match=r"threshold=0\.15"):
+        Anonymizer(finder)
 
 
 def test_no_blur_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
