@@ -7,8 +7,6 @@ itself: nothing here has to be believed.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
 import json
 from dataclasses import dataclass
@@ -16,11 +14,9 @@ from http import HTTPStatus
 from typing import Final
 from uuid import UUID
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from api.authorization import Action, edge_may
-from api.database import Connection, Database
+from api.authorization import Action
+from api.database import Database
+from api.edge_signature import authenticate
 from api.errors import Refused
 
 MOST_ENTRIES: Final = 500
@@ -55,7 +51,8 @@ def read_rest(database: Database, body: bytes, signature: str | None) -> Rest:
     """
     edge, origin, first = _parse(body)
     with database.transaction() as connection:
-        high_water = _authenticate(connection, edge, body, signature)
+        # Only the enrolled key is believed.
+        high_water = authenticate(connection, edge, Action.READ_OWN_LOG, body, signature).high_water
         kept = connection.execute(
             "SELECT edge_id, origin, size, note FROM edge_logs WHERE sender_id = %s FOR SHARE", (edge,)
         ).fetchone()
@@ -80,26 +77,6 @@ def read_rest(database: Database, body: bytes, signature: str | None) -> Rest:
                 break
             entries.append(bytes(leaf).decode())
     return Rest(first, tuple(entries), size, bytes(note).decode(), high_water)
-
-
-def _authenticate(connection: Connection, edge: UUID, body: bytes, signature: str | None) -> int:
-    """Check who asks and return how far its outbox was; only the enrolled key is believed."""
-    row = connection.execute(
-        "SELECT public_key, revoked_at IS NOT NULL, high_water FROM edges WHERE id = %s", (edge,)
-    ).fetchone()
-    try:
-        given = base64.b64decode(signature or "", validate=True)
-        if row is not None:
-            Ed25519PublicKey.from_public_bytes(bytes(row[0])).verify(given, body)
-    except (binascii.Error, ValueError, InvalidSignature):
-        row = None
-    if row is None or not edge_may(edge, Action.READ_OWN_LOG, revoked=bool(row[1])):
-        raise Refused(
-            HTTPStatus.UNAUTHORIZED,
-            "not-authenticated",
-            "the edge is unknown or revoked, or the signature does not fit the body: enrol the edge again",
-        )
-    return int(row[2])
 
 
 def _parse(body: bytes) -> tuple[UUID, str, int]:

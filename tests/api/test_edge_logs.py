@@ -273,6 +273,39 @@ def test_a_log_moves_to_the_edge_enrolled_in_place_of_a_revoked_one(
     assert column(database, "SELECT sender_id FROM edge_logs") == [new.id]
 
 
+@pytest.mark.parametrize("case", ["own-key", "own-key-later", "true-note", "true-note-later", "fork"])
+def test_who_asks_for_the_log_of_a_revoked_edge_cannot_say_that_it_forked(
+    database: Database, logs: EdgeLogs, sent: EdgeLog, case: str
+) -> None:
+    sent.whole()
+    size = sent.size
+    sent.send(logs, 0)
+    sent.whole()
+    newer = sent.store.log.checkpoint()
+    texts = [entry.body.decode() for entry in sent.store.log.entries()]
+    revoke_edge(database, sent.edge.id, actor="test")
+    other = enrolled_edge(database, ["counter-7"])
+    false = [*texts[: size - 2], texts[size - 1], texts[size - 2]]
+    body = {
+        "own-key": lambda: part(other.id, 0, false, rewritten(sent, false, other.key)),
+        "own-key-later": lambda: part(
+            other.id, size, [texts[1]], rewritten(sent, [*texts[:size], texts[2]], other.key)
+        ),
+        "true-note": lambda: part(other.id, 0, false, sent.store.log.checkpoint(size)),
+        "true-note-later": lambda: part(other.id, size, [*texts[size + 1 :], texts[1]], newer),
+        "fork": lambda: part(other.id, 0, false, rewritten(sent, false)),
+    }[case]()
+    error = refused(logs, other, body)
+    forked = case == "fork"
+    assert (int(error.status), error.kind) == (409, "log-forked" if forked else "log-of-another-edge")
+    assert column(database, "SELECT count(*) FROM edge_log_forks") == [int(forked)]
+    assert column(database, "SELECT count(*) FROM central_log WHERE kind = 'edge-forked'") == [int(forked)]
+    assert column(database, "SELECT forked_at IS NOT NULL FROM edge_logs") == [forked]
+    assert column(database, "SELECT sender_id FROM edge_logs") == [sent.edge.id]
+    assert column(database, "SELECT count(*) FROM edge_log_keys") == [1]
+    assert len(kept(database, sent.edge)) == size
+
+
 def test_a_withdrawal_is_folded_in_at_once_and_asks_for_the_erasure(
     database: Database, sent: EdgeLog
 ) -> None:
