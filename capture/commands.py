@@ -9,7 +9,7 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import structlog
 import typer
@@ -23,6 +23,7 @@ from consent.purpose import Purpose
 
 if TYPE_CHECKING:
     from capture.consent_script import ConsentScript
+    from capture.door import LocalSecret
     from capture.replay import Replayed
     from capture.source import MediaUnit
     from consent.gate import Permitted
@@ -36,6 +37,7 @@ edge = typer.Typer(
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The edge's configuration file.")]
 _USAGE_ERROR = 2
+_Secret = TypeVar("_Secret", bound="LocalSecret")
 
 
 @edge.command()
@@ -117,34 +119,46 @@ def rotate_key_command(config: ConfigOption = Path("edge.toml")) -> None:
         typer.echo(f"from {period.from_size}{until}: {period.vkey}")
 
 
+RenewOption = Annotated[
+    bool, typer.Option("--renew", help="Make a new secret: whoever holds the old one needs the new one.")
+]
+PortOption = Annotated[
+    int | None, typer.Option(help="Port that the running program printed, where it took a free one.")
+]
+
+
 @edge.command("officer-link")
 def officer_link(
-    config: ConfigOption = Path("edge.toml"),
-    *,
-    renew: Annotated[
-        bool, typer.Option("--renew", help="Make a new secret: every tablet needs the new link.")
-    ] = False,
-    port: Annotated[
-        int | None, typer.Option(help="Port that the running program printed, where it took a free one.")
-    ] = None,
+    config: ConfigOption = Path("edge.toml"), *, renew: RenewOption = False, port: PortOption = None
 ) -> None:
     """Print the link that opens the officer's pages on the officer's tablet; it holds a secret."""
     from capture.officer import OfficerSecret  # noqa: PLC0415 - loads the page server's libraries
-    from capture.worker import open_data_folder  # noqa: PLC0415 - loads the networks' libraries
 
     settings = _checked(config)
-    port = port or settings.kiosk.port_of_officer
-    if not port:
-        _fail(
-            "the officer's pages take a free port: add --port with the one that 'edge run' printed",
-            _USAGE_ERROR,
-        )
-    host = f"[{settings.kiosk.host}]" if ":" in settings.kiosk.host else settings.kiosk.host
-    try:
-        secret = OfficerSecret(open_data_folder(settings.data_dir), renew=renew)
-        typer.echo(secret.link(f"http://{host}:{port}"))
-    except CaptureError as error:
-        _fail(str(error))
+    typer.echo(_secret(OfficerSecret, settings, renew=renew).link(_page_url(settings, port, officer=True)))
+
+
+@edge.command("kiosk-link")
+def kiosk_link(
+    config: ConfigOption = Path("edge.toml"), *, renew: RenewOption = False, port: PortOption = None
+) -> None:
+    """Print the link that opens the citizen's screen, one for each counter; it holds a secret."""
+    from capture.kiosk import KioskSecret  # noqa: PLC0415 - loads the page server's libraries
+
+    settings = _checked(config)
+    url = _page_url(settings, port, officer=False)
+    secret = _secret(KioskSecret, settings, renew=renew)
+    live = [counter.code for counter in settings.counters if not counter.playlist]
+    for code in live or [""]:
+        typer.echo(secret.link(url) + (f"&counter={code}" if len(live) > 1 else ""))
+
+
+@edge.command("metrics-token")
+def metrics_token(config: ConfigOption = Path("edge.toml"), *, renew: RenewOption = False) -> None:
+    """Print the token that opens the details of the health page and the metrics, for Prometheus."""
+    from capture.monitor import MetricsToken  # noqa: PLC0415 - loads the page server's libraries
+
+    typer.echo(_secret(MetricsToken, _checked(config), renew=renew).token())
 
 
 @edge.command()
@@ -300,6 +314,27 @@ def _explain_unheard(result: Replayed) -> None:
 def _advance(bar: tqdm[NoReturn], counter: str, unit: Permitted[MediaUnit]) -> None:
     del counter, unit
     bar.update()
+
+
+def _secret(kind: type[_Secret], settings: EdgeConfig, *, renew: bool) -> _Secret:
+    from capture.worker import open_data_folder  # noqa: PLC0415 - loads the networks' libraries
+
+    try:
+        return kind(open_data_folder(settings.data_dir), renew=renew)
+    except CaptureError as error:
+        _fail(str(error))
+
+
+def _page_url(settings: EdgeConfig, port: int | None, *, officer: bool) -> str:
+    kiosk = settings.kiosk
+    port = port or (kiosk.port_of_officer if officer else kiosk.port)
+    if not port:
+        _fail(
+            "these pages take a free port: add --port with the one that 'edge run' printed",
+            _USAGE_ERROR,
+        )
+    host = f"[{kiosk.host}]" if ":" in kiosk.host else kiosk.host
+    return f"http://{host}:{port}"
 
 
 def _checked(path: Path) -> EdgeConfig:

@@ -18,7 +18,7 @@ from consent.notice import DEFAULT_LANGUAGE, NoticeShelf
 from consent.purpose import Purpose
 from consent.receipt import code_digest, new_code
 from consent.record import VALIDITY_LIMIT_S, Channel, IndicatedBy, draft, new_id
-from consent.state import State
+from consent.state import ERASING, State
 from consent.terms import load_terms
 from consent.uptime import uptime_ns
 from inference.signal import Ballot
@@ -315,7 +315,8 @@ class Desk:
     def rate(self, record_id: UUID, satisfied: Mapping[Criterion, bool] | None) -> None:
         """Take the rating of the service that just ended, or the wish to give none.
 
-        It is asked of everybody in the same way, and says nothing of the consent.
+        It is asked of everybody in the same way, and says nothing of the consent. Where that was
+        withdrawn, the rating does not name the service: nothing links it to what is erased.
 
         Args:
             record_id: The service, by the question that was put in it.
@@ -335,7 +336,7 @@ class Desk:
                         ballot_id=new_id(),
                         counter=self.counter,
                         cast_at=datetime.now(UTC),
-                        session_id=self._store.record(record_id).session_id,
+                        session_id=self._session_to_rate(record_id),
                         satisfied=dict(satisfied),
                     )
                 )
@@ -420,6 +421,12 @@ class Desk:
             yield Stage.RATING
         if self._state in _ANSWERED and self._code is not None:
             yield Stage.RECEIPT
+
+    def _session_to_rate(self, record_id: UUID) -> UUID | None:
+        """Return the service that a rating names; None where an erasure would take that link away again."""
+        if self._store.state(record_id) in ERASING or record_id in self._steps.records():
+            return None
+        return self._store.record(record_id).session_id
 
     def _must_be_current(self, record_id: UUID) -> None:
         if not self._open or record_id != self._record_id:

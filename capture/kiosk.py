@@ -1,7 +1,8 @@
 """The citizen's screen at a counter.
 
-Served on loopback only, works without a network and without a script. The officer's pages are in
-`capture.officer`, on a port of their own.
+Served on loopback only, works without a network and without a script. A browser needs the link that
+`hailong edge kiosk-link` prints: without it nobody at this machine can see on this port what was chosen.
+The officer's pages are in `capture.officer`, on a port of their own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from starlette.routing import Route
 
 from capture.code_withdrawal import CodeWithdrawals, Outcome
 from capture.desk import Phase
+from capture.door import Door, OnlyThroughTheDoor, PageSecret
 from capture.errors import CaptureError, RatingClosed
 from capture.local_pages import (
     FORM_LIMIT,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from consent.purpose import Purpose
 
 _log = structlog.get_logger(__name__)
+SECRET_FILE: Final = "kiosk-token"  # noqa: S105 - the name of a file
 _TICK_S: Final = 0.5
 _REFRESH_S: Final = 5
 _QUIET: Final = {
@@ -67,14 +70,26 @@ _CODE_PAGE_S: Final = 90
 KioskNotLocal = NotLoopback
 
 
-def build_kiosk(desks: Mapping[str, Desk], codes: CodeWithdrawals | None = None) -> Starlette:
+class KioskSecret(PageSecret):
+    """The secret of this edge's citizens' screens."""
+
+    file = SECRET_FILE
+    command = "hailong edge kiosk-link"
+    side = "kiosk"
+
+
+def build_kiosk(
+    desks: Mapping[str, Desk], secret: KioskSecret, codes: CodeWithdrawals | None = None
+) -> Starlette:
     """Build the pages of these counters.
 
     Args:
         desks: The desks by the code of their counter.
+        secret: What a browser must show.
         codes: Takes the codes of slips; without it there is no page for them.
     """
-    pages = _Pages(LocalPages(desks), codes)
+    shared = LocalPages(desks)
+    pages, door = _Pages(shared, codes), Door(shared, secret)
 
     @asynccontextmanager
     async def ticking(_: Starlette) -> AsyncIterator[None]:
@@ -85,7 +100,8 @@ def build_kiosk(desks: Mapping[str, Desk], codes: CodeWithdrawals | None = None)
             await task
 
     routes = [
-        Route("/", pages.counters),
+        Route("/enter", door.enter),
+        Route("/kiosk", pages.counters),
         Route("/kiosk/{counter}", pages.citizen),
         Route("/kiosk/{counter}/screen", pages.screen),
         Route("/kiosk/{counter}/notice.wav", pages.sound),
@@ -100,6 +116,7 @@ def build_kiosk(desks: Mapping[str, Desk], codes: CodeWithdrawals | None = None)
         static_files(),
     ]
     app = Starlette(routes=routes, lifespan=ticking)
+    app.add_middleware(OnlyThroughTheDoor, door=door)
     app.add_middleware(OnlyOurPages)
     return app
 
@@ -354,6 +371,7 @@ class KioskServer(LoopbackServer):
 
     Args:
         desks: The desks by the code of their counter.
+        secret: What a browser must show.
         codes: Takes the codes of slips; without it there is no page for them.
         host: A loopback address.
         port: 0 takes a free one.
@@ -366,6 +384,7 @@ class KioskServer(LoopbackServer):
     def __init__(
         self,
         desks: Mapping[str, Desk],
+        secret: KioskSecret,
         codes: CodeWithdrawals | None = None,
         *,
         host: str = "127.0.0.1",
@@ -373,8 +392,18 @@ class KioskServer(LoopbackServer):
     ) -> None:
         """Take the port; pages are served from `start` on."""
         super().__init__(
-            build_kiosk(desks, codes), name="kiosk page", key="port under [kiosk]", host=host, port=port
+            build_kiosk(desks, secret, codes),
+            name="kiosk page",
+            key="port under [kiosk]",
+            host=host,
+            port=port,
         )
+        self._secret = secret
+
+    @property
+    def link(self) -> str:
+        """The link that opens the pages on the citizen's screen; it holds the secret."""
+        return self._secret.link(self.url)
 
 
 async def _tick(desks: Mapping[str, Desk]) -> None:

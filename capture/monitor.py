@@ -1,4 +1,9 @@
-"""Health and metrics of the edge, for the people who run it; served on loopback only."""
+"""Health and metrics of the edge, for the people who run it; served on loopback only.
+
+Anybody at this machine can ask its ports, the officer as well. Whoever shows no token therefore learns
+nothing that depends on what a citizen chose: no count, no counter, no trouble of a device, of an upload,
+of an erasure or of a withdrawal, and nothing whose time of coming depends on one of them.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from capture.door import LocalSecret
 from capture.local_pages import OnlyOurPages
 
 if TYPE_CHECKING:
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from inference.perception import Perception
 
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+TOKEN_FILE: Final = "metrics-token"  # noqa: S105 - the name of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +64,36 @@ class EdgeParts:
     steps: UnwrittenSteps | None = None
 
 
-def build_monitor(edge: EdgeParts) -> Starlette:
-    """Build `/healthz` (what runs and what is wrong, as JSON) and `/metrics` (Prometheus)."""
+class MetricsToken(LocalSecret):
+    """The token of whoever may read details and metrics."""
+
+    file = TOKEN_FILE
+    command = "hailong edge metrics-token"
+
+
+def build_monitor(edge: EdgeParts, token: MetricsToken) -> Starlette:
+    """Build `/healthz` (what runs and what is wrong, as JSON) and `/metrics` (Prometheus).
+
+    Args:
+        edge: What is watched.
+        token: Opens the details and the metrics.
+    """
     registry = CollectorRegistry()
     registry.register(_EdgeCollector(edge))
+    stopped = _forked(edge)  # a log that parts later is noticed sooner while a citizen is captured
 
-    def healthz(_: Request) -> Response:
-        found = health(edge)
+    def healthz(request: Request) -> Response:
+        if "authorization" not in request.headers:
+            found = public_health(edge, stopped=stopped and _forked(edge))
+        elif _shows(token, request):
+            found = health(edge)
+        else:
+            return _token_needed()
         return JSONResponse(found, 200 if found["status"] == "ok" else 503)
 
-    def metrics(_: Request) -> Response:
+    def metrics(request: Request) -> Response:
+        if not _shows(token, request):
+            return _token_needed()
         return Response(generate_latest(registry), media_type=_TEXT)
 
     app = Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics)])
@@ -74,8 +101,42 @@ def build_monitor(edge: EdgeParts) -> Starlette:
     return app
 
 
+def _forked(edge: EdgeParts) -> bool:
+    return edge.log_uplink is not None and edge.log_uplink.state.forked
+
+
+def _shows(token: MetricsToken, request: Request) -> bool:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and token.opens(given.strip())
+
+
+def _token_needed() -> Response:
+    return PlainTextResponse(
+        "This needs the token that 'hailong edge metrics-token' prints, as 'Authorization: Bearer TOKEN'.\n",
+        401,
+        headers={"WWW-Authenticate": 'Bearer realm="hailong edge"'},
+    )
+
+
+def public_health(edge: EdgeParts, *, stopped: bool) -> dict[str, Any]:
+    """Return what anybody may know: whether this edge runs, and troubles that hang on nobody's choice.
+
+    Those are the playlists, which serve no citizen, and an edge that is not allowed to capture anybody.
+
+    Args:
+        edge: What is watched.
+        stopped: Whether the centre has had another consent log of this edge since this program started.
+    """
+    problems = [
+        f"{code}: an item of the playlist failed" for code, item in edge.playlists.items() if item.error
+    ]
+    if stopped:
+        problems.append("ALARM: consent log forked")
+    return {"status": "attention" if problems else "ok", "problems": problems}
+
+
 def health(edge: EdgeParts) -> dict[str, Any]:
-    """Return what really runs and every reason to look after this edge."""
+    """Return what really runs and every reason to look after this edge; for whoever has the token."""
     uplink = edge.uplink.state if edge.uplink is not None else None
     problems = [f"{code}: {playlist.error}" for code, playlist in edge.playlists.items() if playlist.error]
     if uplink is not None and uplink.last_error is not None:

@@ -20,11 +20,11 @@ from capture.erasure import EdgeErasure, LeftoverFiles, LiveBuffers, load_erasur
 from capture.errors import CaptureError
 from capture.identity import EdgeKey, load_enrolment
 from capture.key_rotation import finish_rotation
-from capture.kiosk import KioskServer
+from capture.kiosk import KioskSecret, KioskServer
 from capture.lock import DataFolderLock
 from capture.log_uplink import LogUplink
 from capture.loopback import LoopbackServer
-from capture.monitor import EdgeParts, build_monitor
+from capture.monitor import EdgeParts, MetricsToken, build_monitor
 from capture.officer import OfficerSecret, OfficerServer
 from capture.outbox import SESSION_KEYS, Outbox
 from capture.playlist import Playlist
@@ -138,7 +138,7 @@ class EdgeWorker:
                 stack.callback(self.perception.close)
             self._make_counters(self.perception)
             self._start_kiosk(stack, folder)
-            self._start_monitor(stack, self.perception)
+            self._start_monitor(stack, folder, self.perception)
             self._start_playlists(stack)
             self._stack = stack.pop_all()
         return self
@@ -302,7 +302,9 @@ class EdgeWorker:
         }
         where = self.config.kiosk
         codes = CodeWithdrawals(self.store, self.steps, self.erasure.certificate)
-        self.kiosk = stack.enter_context(KioskServer(desks, codes, host=where.host, port=where.port))
+        self.kiosk = stack.enter_context(
+            KioskServer(desks, KioskSecret(folder), codes, host=where.host, port=where.port)
+        )
         self.officer = stack.enter_context(
             OfficerServer(desks, OfficerSecret(folder), host=where.host, port=where.port_of_officer)
         )
@@ -312,7 +314,7 @@ class EdgeWorker:
         if self.uplink is not None:
             self.uplink.nudge()
 
-    def _start_monitor(self, stack: ExitStack, perception: Perception) -> None:
+    def _start_monitor(self, stack: ExitStack, folder: Path, perception: Perception) -> None:
         if self.config.metrics_port is not None:
             parts = EdgeParts(
                 self.counters,
@@ -326,7 +328,7 @@ class EdgeWorker:
             )
             self.monitor = stack.enter_context(
                 LoopbackServer(
-                    build_monitor(parts),
+                    build_monitor(parts, MetricsToken(folder)),
                     name="health page",
                     key="metrics_port",
                     port=self.config.metrics_port,

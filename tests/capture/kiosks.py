@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from capture.code_withdrawal import CodeWithdrawals
 from capture.desk import Desk
 from capture.erasure import EdgeErasure
-from capture.kiosk import KioskServer
+from capture.kiosk import KioskSecret, KioskServer
 from capture.officer import OfficerSecret, OfficerServer
 from consent.checkpoint import Ed25519Signer
 from consent.gate import Gate, Grant
@@ -35,6 +35,7 @@ class SignedCounter:
     """One counter, its two servers, and a client of each."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.key = Ed25519PrivateKey.generate()
         self.store = ConsentStore(
             folder / "consent.sqlite", signers=lambda origin: (Ed25519Signer(origin, self.key),)
@@ -51,11 +52,12 @@ class SignedCounter:
         self.erasure = EdgeErasure(self.store, [OneThing()], key=Ed25519PrivateKey.generate())
         self.erasure.start()
         codes = CodeWithdrawals(self.store, certificate=self.erasure.certificate)
-        self.server = KioskServer({"quay-1": self.desk}, codes, port=0)
+        self.server = KioskServer({"quay-1": self.desk}, KioskSecret(folder), codes, port=0)
         self.server.start()
         self.officer_server = OfficerServer({"quay-1": self.desk}, OfficerSecret(folder), port=0)
         self.officer_server.start()
         self.client = self._client(self.server.url)
+        self.client.get(self.server.link).raise_for_status()
         self.officer = self._client(self.officer_server.url)
         self.officer.get(self.officer_server.link).raise_for_status()
 

@@ -72,6 +72,33 @@ def test_a_rating_is_offered_whatever_was_chosen_and_does_not_tell(counter: Sign
     assert all(ballot.overall for ballot in counter.ballots)
 
 
+@pytest.mark.parametrize("when", ["in-the-service", "after-it"])
+def test_a_rating_after_a_withdrawal_names_no_service_and_looks_the_same(
+    counter: SignedCounter, when: str
+) -> None:
+    pages, officers = [], []
+    for withdraws in (False, True):
+        counter.desk.offer()
+        counter.answer("yes", "yes")
+        slip = counter.desk.slip()
+        assert slip is not None
+        if withdraws and when == "in-the-service":
+            counter.post("/withdrawal")
+        counter.desk.finish()
+        if withdraws and when == "after-it":
+            counter.post("/withdraw", code=slip.code)
+        pages.append(re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|<b data-countdown>\d+", "", counter.get().text))
+        assert counter.desk.view().phase is Phase.RATING
+        counter.post("/rating", **MARKS)
+        officers.append([answer.content for answer in counter.officer_sees()])
+    kept, stripped = counter.ballots
+    assert kept.session_id is not None
+    assert stripped.session_id is None
+    assert stripped.overall
+    assert pages[0] == pages[1]
+    assert officers[0] == officers[1]
+
+
 def test_satisfied_is_satisfied_with_all_four(counter: SignedCounter) -> None:
     serve(counter, ("no", "no"))
     counter.post("/rating", **MARKS | {"time_cost": "no"})

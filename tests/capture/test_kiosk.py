@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
+import stat
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from capture.commands import edge
 from capture.desk import Desk, Phase
 from capture.errors import PortTaken
-from capture.kiosk import KioskNotLocal, KioskServer
+from capture.kiosk import SECRET_FILE, KioskNotLocal, KioskSecret, KioskServer
 from capture.officer import OfficerSecret, OfficerServer
 from consent.gate import Gate, Grant
 from consent.ledger import ConsentStore
@@ -33,11 +36,13 @@ class Counter:
         self.store = ConsentStore(folder / "consent.sqlite")
         self.grants: list[Grant] = []
         self.desk = Desk("quay-1", self.store, Gate(self.store), start_capture=self.grants.append)
-        self.server = KioskServer({"quay-1": self.desk}, port=0)
+        self.folder = folder
+        self.server = KioskServer({"quay-1": self.desk}, KioskSecret(folder), port=0)
         self.server.start()
         self.client = httpx.Client(
             base_url=self.server.url, headers={"Origin": self.server.url}, follow_redirects=True, timeout=30
         )
+        self.client.get(self.server.link).raise_for_status()
         self.officer_server = OfficerServer({"quay-1": self.desk}, OfficerSecret(folder), port=0)
         self.officer_server.start()
         self.officer = httpx.Client(
@@ -227,16 +232,16 @@ def test_unknown_counter_and_broken_record_say_so(counter: Counter) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "kiosk.example.com", ""])  # noqa: S104 - refused
 def test_only_loopback_is_served(tmp_path: Path, host: str) -> None:
     with pytest.raises(KioskNotLocal, match=r"edge\.toml"):
-        KioskServer({}, host=host)
+        KioskServer({}, KioskSecret(tmp_path), host=host)
 
 
-def test_a_taken_port_names_port_and_key() -> None:
+def test_a_taken_port_names_port_and_key(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(PortTaken, match=rf"{port}.*\[kiosk\] in edge\.toml"):
-            KioskServer({}, port=port)
+            KioskServer({}, KioskSecret(tmp_path), port=port)
 
 
 def test_the_service_goes_on_when_the_log_cannot_be_written(counter: Counter) -> None:
@@ -252,3 +257,98 @@ def test_the_service_goes_on_when_the_log_cannot_be_written(counter: Counter) ->
     view = counter.desk.view()
     assert (view.phase, view.capture_on, view.record_id) == (Phase.SERVING, False, None)
     assert counter.client.get("/kiosk/quay-1").status_code == 200
+
+
+SCREEN = (
+    ("GET", "/"),
+    ("GET", "/kiosk"),
+    ("GET", "/kiosk/quay-1"),
+    ("GET", "/kiosk/quay-1/screen"),
+    ("GET", "/kiosk/quay-1/notice.wav"),
+    ("GET", "/kiosk/quay-1/receipt"),
+    ("GET", "/kiosk/quay-1/withdraw"),
+    ("POST", "/kiosk/quay-1/decision"),
+    ("POST", "/kiosk/quay-1/withdrawal"),
+    ("POST", "/kiosk/quay-1/rating"),
+    ("POST", "/kiosk/quay-1/receipt/done"),
+    ("GET", "/kiosk/quay-9"),
+)
+
+
+def test_a_browser_without_the_link_sees_the_same_refusal_whatever_was_chosen(counter: Counter) -> None:
+    """The officer's browser, on the same machine, asks the citizen's port."""
+    seen: dict[tuple[str, str], set[bytes]] = {path: set() for path in SCREEN}
+    kiosk = counter.server.url
+    officer = httpx.Client(base_url=kiosk, headers={"Origin": kiosk}, timeout=30, trust_env=False)
+    officer.cookies = counter.officer.cookies
+    with officer:
+
+        def look() -> None:
+            for method, path in SCREEN:
+                for cookie in ({}, {"Cookie": f"hailong_kiosk={'x' * 64}"}):
+                    answer = officer.request(method, path, headers=cookie)
+                    assert answer.status_code == 403
+                    assert "hailong edge kiosk-link" in answer.text
+                    headers = sorted((k, v) for k, v in answer.headers.items() if k != "date")
+                    seen[method, path].add(answer.content + repr(headers).encode())
+
+        look()
+        for answer in ("yes", "no", None):
+            counter.desk.offer()
+            look()
+            counter.client.get("/kiosk/quay-1")
+            if answer is not None:
+                counter.answer(image=answer, voice=answer)
+            look()
+            counter.desk.finish()
+            look()
+    assert {len(answers) for answers in seen.values()} == {1}
+    assert [counter.store.state(record) for record in counter.store.record_ids()] == [
+        State.COMPLETED,
+        State.REFUSED,
+        State.DEFERRED,
+    ]
+
+
+def test_the_link_opens_the_screen_and_its_cookie_is_kept_from_scripts(counter: Counter) -> None:
+    with httpx.Client(base_url=counter.server.url, timeout=30, trust_env=False) as browser:
+        answer = browser.get(counter.server.link)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/kiosk")
+        marks = {mark.strip().lower() for mark in answer.headers["set-cookie"].split(";")[1:]}
+        assert {"httponly", "samesite=strict", "path=/kiosk"} <= marks
+        assert KioskSecret(counter.folder).token() not in answer.headers["set-cookie"]
+        assert browser.get("/kiosk").headers["location"] == "/kiosk/quay-1"
+        assert browser.get("/kiosk/quay-1").status_code == 200
+        named = browser.get(f"{counter.server.link}&counter=quay-1")
+        assert named.headers["location"] == "/kiosk/quay-1"
+        other = browser.get(f"{counter.server.link}&counter=//evil.example")
+        assert other.headers["location"] == "/kiosk"
+        KioskSecret(counter.folder, renew=True)
+        assert browser.get("/kiosk/quay-1").status_code == 403
+
+
+def test_neither_sides_secret_opens_the_other(counter: Counter) -> None:
+    kiosk, officer = KioskSecret(counter.folder), OfficerSecret(counter.folder)
+    assert stat.S_IMODE((counter.folder / SECRET_FILE).stat().st_mode) == 0o600
+    assert not kiosk.opens(officer.token())
+    assert not officer.opens(kiosk.token())
+    assert not kiosk.admits(officer.cookie())
+    assert not officer.admits(kiosk.cookie())
+    assert httpx.get(officer.link(counter.server.url), trust_env=False).status_code == 403
+
+
+def test_the_command_prints_one_link_a_screen(tmp_path: Path) -> None:
+    config = tmp_path / "edge.toml"
+    counters = '[[counters]]\ncode = "{}"\ncamera = "lavfi:testsrc"\n'
+    config.write_text('data_dir = "data"\n[kiosk]\nport = 9000\n' + counters.format("quay-1"))
+    run = CliRunner()
+    first = run.invoke(edge, ["kiosk-link", "-c", str(config)])
+    link = KioskSecret(tmp_path / "data").link("http://127.0.0.1:9000")
+    assert (first.exit_code, first.output) == (0, f"{link}\n")
+    config.write_text(config.read_text() + counters.format("quay-2"))
+    both = run.invoke(edge, ["kiosk-link", "-c", str(config)])
+    assert both.output == f"{link}&counter=quay-1\n{link}&counter=quay-2\n"
+    assert run.invoke(edge, ["kiosk-link", "--renew", "-c", str(config)]).output != both.output
+    config.write_text(config.read_text().replace("9000", "0"))
+    unknown = run.invoke(edge, ["kiosk-link", "-c", str(config)])
+    assert (unknown.exit_code, "--port" in unknown.output) == (2, True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from capture.kiosk import KioskSecret
 from consent.purpose import Purpose
 from consent.state import State
 from inference.signal import Criterion
@@ -58,6 +59,19 @@ def kiosk(tmp_path: Path) -> Iterator[SignedCounter]:
     kiosk = SignedCounter(tmp_path)
     yield kiosk
     kiosk.close()
+
+
+@pytest.fixture
+def new_page(kiosk: SignedCounter, new_page: NewPage) -> NewPage:
+    """Open pages in browsers that have the link's cookie, as the citizen's screen does after its start."""
+
+    def open_page(**options: Any) -> Page:
+        page = new_page(**options)
+        page.goto(kiosk.server.link)
+        page.goto("about:blank")
+        return page
+
+    return open_page
 
 
 def choose(page: Page, purpose: str, answer: str) -> None:
@@ -300,6 +314,22 @@ def test_the_page_works_without_a_script(kiosk: SignedCounter, new_page: NewPage
     page.get_by_role("heading", name=WORDS["vi"]["serving"]).wait_for()
     assert kiosk.desk.view().state is State.REFUSED
     assert kiosk.grants == []
+
+
+def test_without_the_link_the_screen_says_what_to_do(kiosk: SignedCounter, page: Page, axe: Axe) -> None:
+    for language, words in (("vi", "Trang này đang khóa"), ("en", "This page is locked")):
+        page.goto(kiosk.url(language))
+        page.get_by_role("heading", name=words).wait_for()
+        assert "hailong edge kiosk-link" in page.content()
+        assert axe(page) == ()
+
+
+def test_a_renewed_link_shuts_what_stands_on_the_screen(kiosk: SignedCounter, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(kiosk.url())
+    page.get_by_role("heading", name=WORDS["vi"]["idle"]).wait_for()
+    KioskSecret(kiosk.folder, renew=True)
+    page.get_by_role("heading", name="Trang này đang khóa").wait_for()
 
 
 def test_the_officers_page_breaks_no_rule(kiosk: SignedCounter, page: Page, axe: Axe) -> None:

@@ -1,8 +1,10 @@
-"""Health says what is wrong and metrics count what happened, without a word about who chose what."""
+"""Health and metrics tell whoever has the token what happened, and nobody else what was chosen."""
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +14,14 @@ from uuid import uuid4
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner
 
+from capture.commands import edge as edge_commands
 from capture.counter import CounterStatus
+from capture.errors import CaptureError
 from capture.log_uplink import LogUplinkState
 from capture.loopback import LoopbackServer
-from capture.monitor import build_monitor
+from capture.monitor import TOKEN_FILE, MetricsToken, build_monitor
 from capture.outbox import Outbox
 from capture.uplink import UplinkState
 from tests.capture.stand_ins import CountingPerception
@@ -26,6 +31,7 @@ class Edge:
     """A worker of which only what is watched exists."""
 
     def __init__(self, folder: Path) -> None:
+        self.token = MetricsToken(folder)
         self.outbox = Outbox(folder / "outbox.sqlite")
         self.perception = CountingPerception()
         self.playlists: dict[str, Any] = {}
@@ -40,13 +46,27 @@ class Edge:
     def log(state: LogUplinkState) -> SimpleNamespace:
         return SimpleNamespace(state=state, store=SimpleNamespace(log=SimpleNamespace(size=9)))
 
+    @contextmanager
+    def served(self) -> Iterator[httpx.Client]:
+        app = build_monitor(self, self.token)  # type: ignore[arg-type]  # what is watched, and no more
+        with (
+            LoopbackServer(app, name="health page", key="metrics_port") as server,
+            httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client,
+        ):
+            yield client
+
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token.token()}"}
+
     def get(self, path: str, **headers: str) -> httpx.Response:
-        app = build_monitor(self)  # type: ignore[arg-type]  # what is watched, and no more
-        with LoopbackServer(app, name="health page", key="metrics_port") as server:
-            return httpx.get(server.url + path, headers=headers, trust_env=False, timeout=30)
+        with self.served() as client:
+            return client.get(path, headers=headers)
+
+    def details(self, path: str = "/healthz") -> httpx.Response:
+        return self.get(path, **self.bearer())
 
     def metrics(self) -> dict[tuple[str, str], float]:
-        text = self.get("/metrics").text
+        text = self.details("/metrics").text
         return {
             (sample.name, sample.labels.get("state", "")): sample.value
             for family in text_string_to_metric_families(text)
@@ -62,7 +82,7 @@ def edge(tmp_path: Path) -> Iterator[Edge]:
 
 
 def test_all_is_well(edge: Edge) -> None:
-    answer = edge.get("/healthz")
+    answer = edge.details()
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ok",
@@ -80,6 +100,82 @@ def test_all_is_well(edge: Edge) -> None:
         },
         "uplink": {"delivered": 0, "quarantined": 0, "failures_in_a_row": 0, "last_error": None},
     }
+
+
+WELL = (200, b'{"status":"ok","problems":[]}')
+
+
+def bad(edge: Edge, what: str) -> None:
+    """Let happen what only a capture, a withdrawal, or what follows from one can bring."""
+    if what == "capture":
+        edge.status = CounterStatus(capturing=True, sessions={"completed": 3}, last_error=None)
+    elif what == "camera":
+        edge.status = CounterStatus(capturing=True, sessions={}, last_error="no camera")
+    elif what == "signal":
+        edge.outbox.put("signal", {}, key=uuid4())
+    elif what == "uplink":
+        state = UplinkState(delivered=4, failures=3, last_error="no network", clock_behind_s=900)
+        edge.uplink = SimpleNamespace(state=state)
+    elif what == "log":
+        edge.log_uplink.state = LogUplinkState(acknowledged=8, failures=1, last_error="no answer")
+    elif what == "fork":
+        edge.log_uplink.state = LogUplinkState(failures=1, last_error="9 entries", forked=True)
+    elif what == "erasure":
+        edge.erasure = SimpleNamespace(trouble="the disk is full")
+    else:
+        edge.steps.append("withdrawn")
+
+
+@pytest.mark.parametrize("what", ["capture", "camera", "signal", "uplink", "log", "fork", "erasure", "steps"])
+def test_whoever_has_no_token_learns_nothing_of_a_choice(edge: Edge, what: str) -> None:
+    with edge.served() as client:
+        before, inside = client.get("/healthz"), client.get("/healthz", headers=edge.bearer())
+        bad(edge, what)
+        after, now = client.get("/healthz"), client.get("/healthz", headers=edge.bearer())
+    assert [(answer.status_code, answer.content) for answer in (before, after)] == [WELL, WELL]
+    assert dict(before.headers, date="") == dict(after.headers, date="")
+    assert inside.content != now.content, "nothing happened that could be told"
+
+
+def test_troubles_that_hang_on_no_choice_are_told_to_everybody(edge: Edge) -> None:
+    edge.playlists = {"quay-1": SimpleNamespace(error="item-1: no file")}
+    edge.log_uplink.state = LogUplinkState(failures=1, last_error="9 entries, not 8", forked=True)
+    answer = edge.get("/healthz")
+    assert answer.status_code == 503
+    problems = ["quay-1: an item of the playlist failed", "ALARM: consent log forked"]
+    assert answer.json() == {"status": "attention", "problems": problems}
+
+
+@pytest.mark.parametrize("given", [None, "Bearer", "Bearer x", "Basic eDp4", "Bearer " + "x" * 43, "é" * 40])
+def test_details_and_metrics_need_the_token(edge: Edge, given: str | None) -> None:
+    headers = [] if given is None else [(b"Authorization", given.encode())]
+    with edge.served() as client:
+        answers = [client.get("/metrics", headers=headers)]
+        answers += [client.get("/healthz", headers=headers)] if given is not None else []
+    for answer in answers:
+        assert (answer.status_code, answer.headers["www-authenticate"][:6]) == (401, "Bearer")
+        assert "metrics-token" in answer.text
+        assert "quay-1" not in answer.text
+
+
+def test_the_token_is_made_at_the_first_start_and_read_by_its_owner_only(tmp_path: Path) -> None:
+    token = MetricsToken(tmp_path).token()
+    assert len(token) >= 43
+    assert stat.S_IMODE((tmp_path / TOKEN_FILE).stat().st_mode) == 0o600
+    assert MetricsToken(tmp_path).token() == token
+    (tmp_path / TOKEN_FILE).write_text("short")
+    with pytest.raises(CaptureError, match="metrics-token --renew"):
+        MetricsToken(tmp_path)
+
+
+def test_the_command_prints_the_token(tmp_path: Path) -> None:
+    config = tmp_path / "edge.toml"
+    config.write_text('data_dir = "data"\n[[counters]]\ncode = "quay-1"\ncamera = "lavfi:testsrc"\n')
+    printed = CliRunner().invoke(edge_commands, ["metrics-token", "-c", str(config)])
+    assert printed.exit_code == 0, printed.output
+    assert printed.output.strip() == MetricsToken(tmp_path / "data").token()
+    renewed = CliRunner().invoke(edge_commands, ["metrics-token", "--renew", "-c", str(config)])
+    assert renewed.output.strip() == MetricsToken(tmp_path / "data").token() != printed.output.strip()
 
 
 @pytest.mark.parametrize("what", ["camera", "uplink", "playlist", "log", "fork", "erasure", "steps"])
@@ -105,7 +201,7 @@ def test_each_trouble_is_named(edge: Edge, what: str) -> None:
     else:
         edge.playlists = {"quay-1": SimpleNamespace(error="item-1: no file")}
         words = "quay-1: item-1: no file"
-    answer = edge.get("/healthz")
+    answer = edge.details()
     assert answer.status_code == 503
     assert (answer.json()["status"], answer.json()["problems"]) == ("attention", [words])
 
@@ -137,5 +233,5 @@ def test_metrics_follow_what_happened(edge: Edge) -> None:
 
 def test_an_edge_without_a_centre_has_no_uplink(edge: Edge) -> None:
     edge.uplink = None
-    assert edge.get("/healthz").json()["uplink"] is None
+    assert edge.details().json()["uplink"] is None
     assert ("hailong_delivered_total", "") not in edge.metrics()

@@ -15,7 +15,7 @@ from capture.commands import edge
 from capture.config import KioskConfig
 from capture.desk import Desk
 from capture.errors import CaptureError
-from capture.kiosk import KioskServer
+from capture.kiosk import KioskSecret, KioskServer
 from capture.officer import SECRET_FILE, OfficerSecret, OfficerServer
 from consent.gate import Gate
 from consent.ledger import ConsentStore
@@ -44,7 +44,7 @@ class Counter:
         self.store = ConsentStore(folder / "consent.sqlite")
         self.desk = Desk("quay-1", self.store, Gate(self.store), start_capture=lambda _: None)
         desks = {"quay-1": self.desk}
-        self.kiosk = KioskServer(desks, port=0)
+        self.kiosk = KioskServer(desks, KioskSecret(folder), port=0)
         self.officer = OfficerServer(desks, OfficerSecret(folder), port=0)
         self.kiosk.start()
         self.officer.start()
@@ -142,8 +142,10 @@ def test_a_damaged_secret_lets_nobody_in_and_says_what_to_do(tmp_path: Path, con
 
 def test_the_citizens_port_has_no_officers_page(counter: Counter) -> None:
     with httpx.Client(base_url=counter.kiosk.url, headers={"Origin": counter.kiosk.url}) as citizen:
+        assert citizen.get(counter.kiosk.link).status_code == 303
         for method, path in PATHS[1:6]:
-            assert citizen.request(method, path).status_code == 404
+            cookie = {"Cookie": f"hailong_kiosk={KioskSecret(counter.folder).cookie()}"}
+            assert citizen.request(method, path, headers=cookie).status_code == 404
         assert "/officer" not in citizen.get("/kiosk/quay-1").text
     assert counter.store.record_ids() == ()
 
@@ -151,7 +153,7 @@ def test_the_citizens_port_has_no_officers_page(counter: Counter) -> None:
 def test_a_script_on_one_page_can_neither_read_nor_act_on_the_other(counter: Counter, page: Page) -> None:
     """One browser holds both pages, the worst case: the cookie goes along, the answer stays shut."""
     page.goto(counter.officer.link)
-    page.goto(f"{counter.kiosk.url}/kiosk/quay-1")
+    page.goto(counter.kiosk.link)
     # The page's own policy forbids the request; without it the other origin's answer is still opaque.
     script = """async ([url, method]) => {
         try {

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from capture.desk import Desk
-from capture.kiosk import KioskServer
+from capture.kiosk import KioskSecret, KioskServer
 from consent.gate import Gate, Grant
 from consent.ledger import ConsentStore
 from consent.purpose import Purpose
@@ -60,9 +60,10 @@ class Bench:
         self.ended_ns: dict[UUID, int] = {}
         self.store.subscribe_halt(self._halted)  # after the gate's own: the lease has ended by then
         self.desk = Desk("quay-1", self.store, self.gate, start_capture=self._capture)
-        self.server = KioskServer({"quay-1": self.desk}, port=0)
+        self.server = KioskServer({"quay-1": self.desk}, KioskSecret(folder), port=0)
         self.server.start()
         self.client = httpx.Client(base_url=self.server.url, headers={"Origin": self.server.url}, timeout=60)
+        self.client.get(self.server.link)
         self.device = PacedDevice()
         self._thread = threading.Thread()
 

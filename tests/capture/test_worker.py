@@ -18,6 +18,7 @@ from capture.config import EdgeConfig
 from capture.errors import CaptureError, PortTaken
 from capture.lock import DataFolderInUse
 from capture.loopback import NotLoopback
+from capture.monitor import MetricsToken
 from capture.rtsp_server import RtspMediaServer
 from capture.service_session import SessionResult
 from capture.worker import EdgeWorker, Listeners, open_data_folder
@@ -51,6 +52,7 @@ class Counter:
         self._client = httpx.Client(
             base_url=url, headers={"Origin": url}, follow_redirects=True, timeout=30, trust_env=False
         )
+        self._client.get(worker.kiosk.link).raise_for_status()
         url = worker.officer.url
         self._officer = httpx.Client(
             base_url=url, headers={"Origin": url}, follow_redirects=True, timeout=30, trust_env=False
@@ -262,8 +264,12 @@ def test_a_camera_that_is_not_there_is_shown_and_costs_no_service(
         counter.decide(record_id, image="yes", voice="no")
         assert worker.monitor is not None
         health = f"{worker.monitor.url}/healthz"
+        token = {"Authorization": f"Bearer {MetricsToken(tmp_path / 'edge').token()}"}
         until(
-            lambda: "/dev/video9" in " ".join(httpx.get(health, trust_env=False).json()["problems"]),
+            lambda: (
+                "/dev/video9"
+                in " ".join(httpx.get(health, headers=token, trust_env=False).json()["problems"])
+            ),
             "the missing camera among the problems",
         )
         counter.finish()
@@ -271,6 +277,45 @@ def test_a_camera_that_is_not_there_is_shown_and_costs_no_service(
         assert worker.store.state(record_id) is State.COMPLETED
         assert worker.outbox.depth() == 0
         counter.close()
+
+
+def test_the_health_page_tells_nobody_what_was_chosen(tmp_path: Path, perception: CountingPerception) -> None:
+    """Byte for byte, through a whole service: a missing camera shows only where somebody agrees."""
+    flows: list[list[bytes]] = []
+    with EdgeWorker(
+        config(tmp_path, "v4l2:/dev/video9"),
+        perception=perception,  # type: ignore[arg-type]  # as above
+    ) as worker:
+        assert worker.monitor is not None
+        health = f"{worker.monitor.url}/healthz"
+        token = {"Authorization": f"Bearer {MetricsToken(tmp_path / 'edge').token()}"}
+        status = worker.counters["quay-1"].status
+        counter = Counter(worker)
+
+        def look(seen: list[bytes]) -> None:
+            answer = httpx.get(health, trust_env=False)
+            headers = sorted(item for item in answer.headers.items() if item[0] != "date")
+            seen.append(answer.content + repr((answer.status_code, headers)).encode())
+
+        for choice in ("no", "yes"):
+            seen: list[bytes] = []
+            look(seen)
+            record_id = counter.next_citizen()
+            look(seen)
+            counter.decide(record_id, image=choice, voice="no")
+            if choice == "yes":
+                until(lambda: status().last_error is not None, "the trouble of the camera")
+                assert httpx.get(health, headers=token, trust_env=False).json()["counters"]["quay-1"][
+                    "capturing"
+                ]
+            look(seen)
+            counter.finish()
+            until(lambda: not status().capturing, "the end of the session")
+            look(seen)
+            flows.append(seen)
+        counter.close()
+    assert flows[0] == flows[1]
+    assert len(set(flows[0])) == 1
 
 
 def enter(settings: EdgeConfig) -> None:

@@ -39,6 +39,10 @@
   const watch = async () => {
     try {
       const answer = await fetch(body.dataset.watch, { cache: "no-store" });
+      if (answer.status === 403) {
+        location.replace(body.dataset.home); // a new link is needed: what stands here may be out of date
+        return;
+      }
       const screen = (await answer.json()).screen;
       if (screen !== body.dataset.screen) {
         const same = screen.split(" ")[1] === record;
