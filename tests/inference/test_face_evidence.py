@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -400,6 +401,48 @@ def test_an_empty_seat_gives_nothing(networks: Callable[[], FaceReader], door: D
     evidence = watch(networks(), door, SAMPLES / "nobody.mp4")
     assert evidence.detections > 20
     assert (evidence.moments, evidence.expression_calls) == ((), 0)
+
+
+def at_the_counter(room: Path, officer: Path, *, left: int, mirrored: bool) -> Iterator[Frame]:
+    """Put a real face, as large as an officer's beside the counter, into another recording."""
+    for frame, other in zip(decoded(room, seconds=5.0), decoded(officer, seconds=5.0), strict=False):
+        picture = cv2.resize(frame.pixels, (640, 360), interpolation=cv2.INTER_AREA)
+        picture[100:248, left : left + 115] = cv2.resize(
+            other.pixels[:, 300:580], (115, 148), interpolation=cv2.INTER_AREA
+        )
+        pixels = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture, np.uint8)
+        yield Frame(pixels, frame.captured_ns, frame.index)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(
+    ("room", "left", "read"),
+    [
+        ("no_face.mp4", 55, 0),  # the officer alone, beside an empty chair
+        ("single_face.mp4", 55, 1),  # beside a citizen
+        ("no_face.mp4", 260, 1),  # the control: on the chair the same face would be read
+    ],
+)
+def test_a_real_officers_face_beside_the_seat_is_never_read(
+    networks: Callable[[], FaceReader],
+    door: Door,
+    recordings: Path,
+    *,
+    room: str,
+    left: int,
+    read: int,
+    mirrored: bool,
+) -> None:
+    reader = networks()
+    officer = recordings / "WolfgangLanger_Pexels.mp4"
+    for unit in door(at_the_counter(recordings / room, officer, left=left, mirrored=mirrored)):
+        reader.see(unit)
+    evidence = reader.evidence()
+    faces = 1 if room == "no_face.mp4" else 2
+    assert len(evidence.calls_by_track) == faces, "each face was found, or the test shows nothing"
+    calls = sorted(evidence.calls_by_track.values())
+    assert [count > 0 for count in calls] == [False] * (faces - read) + [True] * read
+    assert (len(evidence.moments) > 0) == (read > 0)
 
 
 def test_a_real_face_goes_from_distress_to_laughter(
