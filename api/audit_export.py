@@ -171,7 +171,9 @@ def _export(
 
 
 def _keys(policy: WitnessPolicy, edges: dict[UUID, KeyHistory]) -> Keys:
-    log = policy.log if isinstance(policy.log, KeyHistory) else KeyHistory.of(key.vkey() for key in policy.log)
+    log = (
+        policy.log if isinstance(policy.log, KeyHistory) else KeyHistory.of(key.vkey() for key in policy.log)
+    )
     return Keys(log, edges, tuple(key.vkey() for key in policy.witnesses), policy.quorum)
 
 

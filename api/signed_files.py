@@ -58,9 +58,7 @@ class FileStatement:
         """
         found = _TEXT.fullmatch(body.decode("utf-8", "replace"))
         if found is None:
-            raise ExportRefused(
-                "the signature is not over a file of an export: take the .sig beside it"
-            )
+            raise ExportRefused("the signature is not over a file of an export: take the .sig beside it")
         statement = cls(found[1], found[2], found[3], int(found[4]), found[5])
         if statement.body() != body:
             raise ExportRefused("the signed text is not written as its own fields are")

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.batch import parse_batch
 from api.database import Database
 from api.enrolment import revoke_edge
 from api.errors import DatabaseUnavailable, Refused
-from api.ingest import Ingest, Quarantined, parse_batch
+from api.ingest import Ingest, Quarantined
 from api.schema import ROLLUP_SUMS, SIGNAL_COLUMNS
 from api.settings import IngestSettings
 from inference.signal import Signal
