@@ -317,6 +317,7 @@ def test_the_page_works_without_a_script(kiosk: SignedCounter, new_page: NewPage
 
 
 def test_without_the_link_the_screen_says_what_to_do(kiosk: SignedCounter, page: Page, axe: Axe) -> None:
+    page.context.clear_cookies()
     for language, words in (("vi", "Trang này đang khóa"), ("en", "This page is locked")):
         page.goto(kiosk.url(language))
         page.get_by_role("heading", name=words).wait_for()
