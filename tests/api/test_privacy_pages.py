@@ -105,7 +105,12 @@ def test_a_search_is_a_form_whose_address_can_be_kept(new_page: NewPage, found: 
         ("revoked", ["stopped by the agency", "a child"]),
         (
             "late",
-            ["consent withdrawn", "erasure done, key destroyed", "edge: session-key", "signature holds"],
+            [
+                "consent withdrawn",
+                "erasure done, key destroyed",
+                "edge: key of the session",
+                "signature holds",
+            ],
         ),
     ],
 )

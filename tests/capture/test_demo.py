@@ -110,7 +110,7 @@ def _be_stopped_twice(number: signal.Signals) -> None:
 
 def test_what_a_killed_demo_started_ends() -> None:
     script = (
-        "import subprocess, time; from capture.demo_centre import _ending_with_us as ending;"
+        "import subprocess, time; from capture.demo_centre import ending_with_us as ending;"
         "child = subprocess.Popen(['sleep', '600'], start_new_session=True, preexec_fn=ending());"
         "print(child.pid, flush=True); time.sleep(600)"
     )
