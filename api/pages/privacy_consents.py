@@ -54,15 +54,15 @@ _Text = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
 class Asked:
     """The fields of the form as they came; what is no value of its field counts as not asked."""
 
-    state: str
-    counter: str
-    since: str
-    until: str
-    version: str
-    language: str
-    purpose: str
-    answer: str
-    lost: str
+    state: _Text = ""
+    counter: _Text = ""
+    since: _Text = ""
+    until: _Text = ""
+    version: _Text = ""
+    language: _Text = ""
+    purpose: _Text = ""
+    answer: _Text = ""
+    lost: _Text = ""
 
     def filter(self) -> Filter:
         """Return what is searched for."""
@@ -97,21 +97,12 @@ def _add_search(router: APIRouter, pages: Pages) -> None:
     reader = personal(pages, Action.SEARCH_CONSENTS)
 
     @router.get("/privacy/consents")
-    def found(  # noqa: PLR0917 - FastAPI passes the form's fields by name
+    def found(
         request: Request,
         login: Annotated[Login, Depends(reader)],
-        state: _Text = "",
-        counter: _Text = "",
-        since: _Text = "",
-        until: _Text = "",
-        version: _Text = "",
-        language: _Text = "",
-        purpose: _Text = "",
-        answer: _Text = "",
-        lost: _Text = "",
+        asked: Annotated[Asked, Depends()],
         page: Annotated[int, Query(ge=1, le=MOST_COUNTED)] = 1,
     ) -> HTMLResponse:
-        asked = Asked(state, counter, since, until, version, language, purpose, answer, lost)
         question = urlencode([*asked.named(), ("page", str(page))])
         with pages.database.transaction() as connection:
             result = search_in(connection, asked.filter(), page=page, size=PAGE_SIZE)

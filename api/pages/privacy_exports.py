@@ -29,7 +29,6 @@ from consent.state import State
 
 _TOO_MANY: Final = no_op("The search finds too many consents for one file: narrow it by days or by counter.")
 _NOT_MADE: Final = no_op("The document of this consent cannot be made: what its edge sent is not complete.")
-_Text = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
 
 
 def build_router(pages: Pages, log: CentralLog) -> APIRouter:
@@ -72,20 +71,11 @@ def _add_search(router: APIRouter, pages: Pages, log: CentralLog) -> None:
     taker = personal(pages, Action.EXPORT)
 
     @router.get("/privacy/exports/consents")
-    def consents(  # noqa: PLR0917 - FastAPI passes the form's fields by name
+    def consents(
         login: Annotated[Login, Depends(taker)],
-        state: _Text = "",
-        counter: _Text = "",
-        since: _Text = "",
-        until: _Text = "",
-        version: _Text = "",
-        language: _Text = "",
-        purpose: _Text = "",
-        answer: _Text = "",
-        lost: _Text = "",
+        asked: Annotated[Asked, Depends()],
         format: Annotated[str, Query(pattern="^(csv|json)$")] = "csv",  # noqa: A002 - the name in the address
     ) -> Response:
-        asked = Asked(state, counter, since, until, version, language, purpose, answer, lost)
         question = urlencode([*asked.named(), ("format", format)])
         with pages.database.transaction() as connection:
             try:
