@@ -50,7 +50,6 @@ class Action(StrEnum):
     ENROL_EDGE = "enrol-edge"
     READ_NOTICES = "read-notices"
     READ_TREE = "read-tree"
-    COSIGN = "cosign"
     VIEW_OWN_RECEIPT = "view-own-receipt"
     WITHDRAW_BY_RECEIPT = "withdraw-by-receipt"
     LOG_OUT = "log-out"
