@@ -39,7 +39,7 @@ def expression(
 ) -> None:
     """Measure the expression network, raw and with its shipped calibration."""
     with _explained():
-        from inference.evaluation_faces import evaluate_expression  # noqa: PLC0415 - loads the networks
+        from inference.evaluation_expression import evaluate_expression  # noqa: PLC0415 - loads the networks
 
         with _bar("expression", "reading") as progress:
             figures = evaluate_expression(npz, Registry.default(), progress)
@@ -61,7 +61,7 @@ def detection(
 ) -> None:
     """Measure a face detector: recall and precision by face height."""
     with _explained():
-        from inference.evaluation_faces import evaluate_detection  # noqa: PLC0415 - loads the networks
+        from inference.evaluation_detection import evaluate_detection  # noqa: PLC0415 - loads the networks
 
         with _bar("detection", "picture") as progress:
             figures = evaluate_detection(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -27,6 +27,10 @@ _YUNET_THRESHOLD: Final = 0.6
 _YUNET_LONGEST_PX: Final = 640
 
 
+Landmarks: TypeAlias = tuple[tuple[float, float], ...]
+"""Points of one face."""
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A face in an image.
@@ -37,6 +41,9 @@ class Box:
         x2: Right edge.
         y2: Lower edge.
         score: The detector's own score, 0 to 1 (not a calibrated probability).
+        landmarks: Five points (x, y) in pixels of that image: the eye on the picture's left, the eye
+            on its right, the tip of the nose, the corner of the mouth on the left, the one on the
+            right; None where the detector gives none.
     """
 
     x1: float
@@ -44,6 +51,7 @@ class Box:
     x2: float
     y2: float
     score: float
+    landmarks: Landmarks | None = None
 
     @property
     def width(self) -> float:

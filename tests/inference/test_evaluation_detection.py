@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from inference.commands import evaluate
-from inference.evaluation_faces import FaceTableError, evaluate_detection, matched, read_truth
+from inference.evaluation_detection import FaceTableError, evaluate_detection, matched, read_truth
 from models.face_detectors import Box
 from models.registry import MODELS_DIR_VARIABLE, Registry
 
