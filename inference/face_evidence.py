@@ -265,6 +265,8 @@ class FaceReader:
                 box.x2 * across + region.x1,
                 box.y2 * down + region.y1,
                 box.score,
+                box.landmarks
+                and tuple((x * across + region.x1, y * down + region.y1) for x, y in box.landmarks),
             )
             for box in self._detector.detect(part)
         ]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from models.errors import InputError, UnknownModel
-from models.face_detectors import Box, FaceDetector, _suppress, load_face_detector
+from models.face_boxes import suppress
+from models.face_detectors import Box, FaceDetector, load_face_detector
 from models.registry import Registry
 
 if TYPE_CHECKING:
@@ -146,5 +147,5 @@ def test_the_best_detector_that_is_present_is_taken(registry: Registry, tmp_path
 
 def test_doubles_of_one_face_are_suppressed() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60], [0, 0, 10, 4]], np.float32)
-    assert _suppress(boxes, np.array([0.8, 0.9, 0.5, 0.7], np.float32), 0.3) == [1, 2]
-    assert _suppress(boxes, np.array([0.8, 0.9, 0.5, 0.7], np.float32), 0.95) == [1, 0, 3, 2]
+    assert suppress(boxes, np.array([0.8, 0.9, 0.5, 0.7], np.float32), 0.3) == [1, 2]
+    assert suppress(boxes, np.array([0.8, 0.9, 0.5, 0.7], np.float32), 0.95) == [1, 0, 3, 2]
