@@ -8,20 +8,22 @@ nobody's while a second face is in the seat. Frames are never kept.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 import cv2
 
 from inference.errors import SettingError
+from inference.face_moments import FaceEvidence, FaceMoment, Glance, Moments
 from inference.face_quality import GateConfig, Rejection, crop_face, reject
+from inference.seat import Seat, SeatConfig
 from inference.tracking import FaceTracker, Track, TrackingConfig
 from inference.zones import SeatZone, frame_size
 from models.face_detectors import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -51,21 +53,18 @@ class FaceConfig:
         detect_hz: Detections in a second of capture time, at most.
         read_hz: Readings of the expression in a second, at most; each follows a detection.
         detect_px: The longer side of what the detector sees, at most.
-        second_face_height: A face in the seat at least this share of the largest one's height
-            is a second person at the seat; a smaller one is somebody behind.
-        seated_height: A face smaller than this share of the citizen's usual height is not the citizen.
         max_moments: Readings kept; beyond it neighbours are averaged, so memory stays bounded.
         gates: When a face is readable.
+        seat: Who is the citizen, and when a second face ends the reading.
         tracking: When two boxes are one face.
     """
 
     detect_hz: float = 4.0
     read_hz: float = 4.0
     detect_px: int = 320
-    second_face_height: float = 0.4
-    seated_height: float = 0.6
     max_moments: int = 2048
     gates: GateConfig = field(default_factory=GateConfig)
+    seat: SeatConfig = field(default_factory=SeatConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
@@ -77,82 +76,6 @@ class FaceConfig:
             )
         if self.max_moments < _MIN_MOMENTS:
             raise SettingError(f"max_moments is {self.max_moments}; it needs at least {_MIN_MOMENTS}.")
-
-
-@dataclass(frozen=True, slots=True)
-class FaceMoment:
-    """One reading of the citizen's face, or the mean of neighbouring ones.
-
-    Attributes:
-        captured_ns: Capture time.
-        valence: Probability of a positive less that of a negative expression, -1 to 1.
-        confidence: Probability of the likeliest class, 0 to 1.
-    """
-
-    captured_ns: int
-    valence: float
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True)
-class FaceEvidence:
-    """What the faces of one session gave; nothing in it tells who they were.
-
-    Attributes:
-        moments: Readings of the citizen's face, in order of capture.
-        face_s: Seconds in which that face passed the gates.
-        frames: Frames seen.
-        detections: Times the detector ran.
-        faces_in_zone_max: Most faces at the seat at once.
-        second_face_s: Longest unbroken stretch with a second face at the seat, seconds.
-        expression_calls: Faces shown to the expression network.
-        calls_by_track: The same by track, the latest tracks only; a bystander's stays 0.
-        rejections: Faces at the seat that were not read, by reason.
-    """
-
-    moments: tuple[FaceMoment, ...] = ()
-    face_s: float = 0.0
-    frames: int = 0
-    detections: int = 0
-    faces_in_zone_max: int = 0
-    second_face_s: float = 0.0
-    expression_calls: int = 0
-    calls_by_track: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
-    rejections: Mapping[Rejection, int] = field(default_factory=lambda: MappingProxyType({}))
-
-
-class _Moments:
-    """Readings in bounded memory: when full, neighbours become one and later ones are paired alike."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: list[FaceMoment] = []
-        self._open: list[FaceMoment] = []
-        self._each = 1
-
-    def add(self, moment: FaceMoment) -> None:
-        self._open.append(moment)
-        if len(self._open) < self._each:
-            return
-        self._kept.append(_mean(self._open))
-        self._open = []
-        if len(self._kept) >= self._limit:
-            pairs = zip(self._kept[::2], self._kept[1::2], strict=False)
-            odd = self._kept[-1:] if len(self._kept) % 2 else []
-            self._kept = [_mean(pair) for pair in pairs] + odd
-            self._each *= 2
-
-    def all(self) -> tuple[FaceMoment, ...]:
-        return (*self._kept, _mean(self._open)) if self._open else tuple(self._kept)
-
-
-def _mean(moments: Sequence[FaceMoment]) -> FaceMoment:
-    count = len(moments)
-    return FaceMoment(
-        sum(moment.captured_ns for moment in moments) // count,
-        sum(moment.valence for moment in moments) / count,
-        sum(moment.confidence for moment in moments) / count,
-    )
 
 
 class FaceReader:
@@ -181,23 +104,31 @@ class FaceReader:
 
     def _reset(self) -> None:
         self._tracker = FaceTracker(self._config.tracking)
-        self._moments = _Moments(self._config.max_moments)
+        self._seat = Seat(self._config.seat)
+        self._moments = Moments(self._config.max_moments)
         self._calls: dict[int, int] = {}
         self._rejections: Counter[Rejection] = Counter()
-        self._frames = self._detections = self._expression_calls = self._faces_max = 0
-        self._face_s = self._second_s = 0.0
+        self._frames = self._detections = self._expression_calls = 0
+        self._face_s = 0.0
         self._segment = 0
         self._detected_ns: int | None = None
         self._read_ns: int | None = None
-        self._second_since_ns: int | None = None
-        self._second_seen_ns = 0
-        self._seated: int | None = None
-        self._usual_px: float | None = None
+        self._glance: Glance | None = None
 
     @property
     def second_face_s(self) -> float:
         """Longest unbroken stretch with a second face at the seat so far, seconds."""
-        return self._second_s
+        return self._seat.second_face_s
+
+    @property
+    def accompanied(self) -> bool:
+        """Whether a second face was at the seat for a sustained stretch: nothing is read from then on."""
+        return self._seat.sustained
+
+    @property
+    def glance(self) -> Glance | None:
+        """What the last detection saw; None before the first."""
+        return self._glance
 
     def see(self, frame: Permitted[Frame]) -> None:
         """Take the next permitted frame; most are dropped unread, at the configured rates.
@@ -209,6 +140,8 @@ class FaceReader:
         picture = frame.open()
         height, width = frame_size(picture.pixels)
         self._frames += 1
+        if self._seat.sustained:
+            return
         now = picture.captured_ns
         if picture.segment != self._segment or (self._detected_ns is not None and now < self._detected_ns):
             self._break(picture.segment)
@@ -217,10 +150,19 @@ class FaceReader:
         pixels = self._zone.burn(picture.pixels)
         tracks = self._tracker.update(self._find(pixels), now)
         self._detections += 1
-        present = [track for track in tracks if self._zone.holds(track.box, width, height)]
-        citizen = self._citizen(tracks, present, now)
-        if citizen is not None and _due(self._read_ns, now, self._config.read_hz):
-            self._read(pixels, citizen, now)
+        self._number(tracks)
+        seen = self._seat.take([track for track in tracks if self._zone.holds(track.box, width, height)], now)
+        self._glance = Glance(
+            now,
+            width,
+            height,
+            tracks,
+            tuple(track.track_id for track in seen.seated),
+            None if seen.citizen is None else seen.citizen.track_id,
+            seen.second_face,
+        )
+        if seen.citizen is not None and _due(self._read_ns, now, self._config.read_hz):
+            self._read(pixels, seen.citizen, now)
         self._detected_ns = now
 
     def evidence(self) -> FaceEvidence:
@@ -230,8 +172,8 @@ class FaceReader:
             face_s=self._face_s,
             frames=self._frames,
             detections=self._detections,
-            faces_in_zone_max=self._faces_max,
-            second_face_s=self._second_s,
+            faces_in_zone_max=self._seat.faces_max,
+            second_face_s=self._seat.second_face_s,
             expression_calls=self._expression_calls,
             calls_by_track=MappingProxyType(dict(self._calls)),
             rejections=MappingProxyType(dict(self._rejections)),
@@ -245,7 +187,8 @@ class FaceReader:
         """Let nothing reach across a hole in the time line."""
         self._segment = segment
         self._tracker.clear()
-        self._detected_ns = self._read_ns = self._second_since_ns = self._seated = None
+        self._seat.clear()
+        self._detected_ns = self._read_ns = None
 
     def _find(self, pixels: NDArray[np.uint8]) -> list[Box]:
         """Detect in the seat and its margin, scaled down; return boxes in pixels of the frame."""
@@ -271,50 +214,18 @@ class FaceReader:
             for box in self._detector.detect(part)
         ]
 
-    def _citizen(self, tracks: Sequence[Track], present: Sequence[Track], now: int) -> Track | None:
-        """Return the one face that may be read now; None when there is none or doubt."""
+    def _number(self, tracks: Sequence[Track]) -> None:
+        """Count the calls of every track from 0; the oldest tracks are forgotten."""
         for track in tracks:
             self._calls.setdefault(track.track_id, 0)
         while len(self._calls) > _TRACKS_KEPT:
             del self._calls[next(iter(self._calls))]
-        if not present:
-            self._count_second(counted=False, now=now)
-            return None
-        largest = max(present, key=lambda track: track.box.height)
-        near = [
-            track
-            for track in present
-            if track.box.height >= self._config.second_face_height * largest.box.height
-        ]
-        self._faces_max = max(self._faces_max, len(near))
-        self._count_second(counted=len(near) > 1, now=now)
-        if len(near) > 1:
-            return None
-        height_px = largest.box.height
-        if largest.track_id != self._seated:
-            if self._usual_px is not None and height_px < self._config.seated_height * self._usual_px:
-                return None  # somebody behind an empty chair
-            self._seated = largest.track_id
-        # A slow mean: the citizen may lean back, a smaller stranger may not creep in.
-        self._usual_px = height_px if self._usual_px is None else 0.95 * self._usual_px + 0.05 * height_px
-        return largest
-
-    def _count_second(self, *, counted: bool, now: int) -> None:
-        """Measure the stretch with a second face; one detection without it ends nothing."""
-        if counted:
-            if self._second_since_ns is None:
-                self._second_since_ns = now
-            self._second_s = max(self._second_s, (now - self._second_since_ns) / _NS)
-            self._second_seen_ns = now
-        elif self._second_since_ns is not None and now - self._second_seen_ns > _NS:
-            self._second_since_ns = None
 
     def _read(self, pixels: NDArray[np.uint8], track: Track, now: int) -> None:
         crop = crop_face(pixels, track.box)
         reason = Rejection.CUT_OFF if crop is None else reject(crop, track.box, self._config.gates)
         if crop is None or reason is not None:
-            self._rejections[reason or Rejection.CUT_OFF] += 1
-            self._read_ns = None
+            self._refuse(reason or Rejection.CUT_OFF)
             return
         self._expression_calls += 1
         self._calls[track.track_id] += 1
@@ -324,6 +235,14 @@ class FaceReader:
         self._face_s += min(since_s, 2 * usual_s)
         self._read_ns = now
         self._moments.add(FaceMoment(now, expression.valence, expression.confidence))
+        if self._glance is not None:
+            self._glance = replace(self._glance, valence=expression.valence, confidence=expression.confidence)
+
+    def _refuse(self, reason: Rejection) -> None:
+        self._rejections[reason] += 1
+        self._read_ns = None
+        if self._glance is not None:
+            self._glance = replace(self._glance, rejection=reason)
 
 
 def _due(last_ns: int | None, now_ns: int, rate_hz: float) -> bool:

@@ -27,7 +27,7 @@ from inference.signal import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from inference.face_evidence import FaceEvidence, FaceMoment
+    from inference.face_moments import FaceEvidence, FaceMoment
     from inference.utterance_reader import SpokenEvidence
     from inference.voice_evidence import VoiceEvidence
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -16,8 +17,15 @@ from inference.signal import MAX_SESSION, ModelVersion, Signal
 
 if TYPE_CHECKING:
     from consent.gate import Permitted
-    from inference.face_evidence import FaceEvidence, FaceReader
+    from inference.face_evidence import FaceReader
+    from inference.face_moments import FaceEvidence
     from inference.voice_evidence import VoiceEvidence, VoiceReader
+
+
+class StopReason(StrEnum):
+    """Why a session must not go on; the value is the method that the revocation states."""
+
+    SECOND_FACE = "second-face"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,11 @@ class SessionAnalysis:
         self._face = face
         self._voice = voice
         self._models = models
+
+    @property
+    def stop(self) -> StopReason | None:
+        """Why the session must not go on; once given it stays until `purge`."""
+        return StopReason.SECOND_FACE if self._face is not None and self._face.accompanied else None
 
     def take(self, unit: Permitted[Frame | AudioChunk]) -> None:
         """Read one permitted unit.

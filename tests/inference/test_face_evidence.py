@@ -20,10 +20,12 @@ from consent.record import IndicatedBy, draft
 from consent.state import State
 from consent.terms import load_terms
 from inference.errors import FrameError, SettingError
-from inference.face_evidence import FaceConfig, FaceEvidence, FaceMoment, FaceReader
+from inference.face_evidence import FaceConfig, FaceReader
+from inference.face_moments import FaceEvidence, FaceMoment, Glance
 from inference.face_quality import Rejection
 from inference.fusion import fuse
 from inference.media import Frame
+from inference.session import SessionAnalysis, StopReason
 from inference.zones import SeatZone
 from models.expression import Expression, load_expression_model
 from models.face_detectors import Box, load_face_detector
@@ -221,8 +223,10 @@ def test_a_second_face_at_the_seat_stops_all_reading_and_is_timed(door: Door) ->
             scene.boxes = [CITIZEN, face(430, 170, 120)]
         reader.see(unit)
     assert len(mood.crops) == read == 8
-    assert reader.second_face_s == pytest.approx(3.75)
-    assert reader.evidence().second_face_s == pytest.approx(3.75)
+    # One detection to know the face, a second of it, and nothing is looked at any more.
+    assert reader.accompanied
+    assert reader.second_face_s == reader.evidence().second_face_s == pytest.approx(1.25)
+    assert (reader.evidence().detections, reader.evidence().frames) == (14, 72)
     assert reader.evidence().faces_in_zone_max == 2
 
 
@@ -232,6 +236,51 @@ def test_a_second_face_for_a_moment_is_short(door: Door) -> None:
         scene.boxes = [CITIZEN, face(430, 170, 120)] if n % (4 * HZ) < 6 else [CITIZEN]
         reader.see(unit)
     assert 0.0 < reader.second_face_s < 1.0
+    assert not reader.accompanied
+
+
+def test_a_session_stops_at_a_sustained_second_face_and_stays_stopped(door: Door) -> None:
+    reader, scene, _ = reader_of([CITIZEN])
+    session = SessionAnalysis(face=reader, voice=None, models=())
+    stops = []
+    for n, unit in enumerate(door(frames(6))):
+        scene.boxes = [CITIZEN, face(430, 170, 120)] if 2 * HZ <= n < 4 * HZ else [CITIZEN]
+        session.take(unit)
+        stops.append(session.stop)
+    assert stops.index(StopReason.SECOND_FACE) == 2 * HZ + 15
+    assert set(stops[2 * HZ + 15 :]) == {StopReason.SECOND_FACE}
+    session.purge()
+    assert session.stop is None
+
+
+def test_a_session_without_the_picture_has_nothing_to_stop_for() -> None:
+    assert SessionAnalysis(face=None, voice=None, models=()).stop is None
+
+
+def test_a_glance_is_of_the_last_detection_only(door: Door) -> None:
+    small = face(430, 100, 60)
+    reader, scene, _ = reader_of([BEHIND, CITIZEN, small])
+    assert reader.glance is None
+    seen: list[Glance] = []
+    for n, unit in enumerate(door(frames(2))):
+        scene.boxes = [[BEHIND, CITIZEN, small], [CITIZEN, face(430, 170, 120)], [], [face(330, 150, 44)]][
+            n // 6
+        ]
+        reader.see(unit)
+        if reader.glance not in seen:
+            seen.append(reader.glance)  # type: ignore[arg-type]  # a frame was seen
+    first, second, nobody, refused = seen[0], seen[2], seen[4], seen[6]
+    assert (first.captured_ns, first.width, first.height) == (T0, 640, 360)
+    assert [track.track_id for track in first.tracks] == [1, 2, 3]
+    assert (first.seated, first.citizen, first.second_face) == ((2, 3), 2, False)
+    assert first.valence == pytest.approx(0.6)
+    assert (first.confidence, first.rejection) == (0.7, None)
+    assert (second.seated, second.citizen, second.second_face) == ((2, 4), None, True)
+    assert (second.valence, second.confidence) == (None, None)
+    assert (nobody.tracks, nobody.seated, nobody.citizen) == ((), (), None)
+    assert (refused.rejection, refused.valence) == (None, None), "too small to be the citizen's"
+    reader.purge()
+    assert reader.glance is None
 
 
 def test_a_small_face_behind_within_the_seat_neither_stops_nor_is_read(door: Door) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.face_evidence import FaceEvidence, FaceMoment
+from inference.face_moments import FaceEvidence, FaceMoment
 from inference.fusion import FusionConfig, fuse
 from inference.signal import Abstention, Estimate, Factor
 from inference.utterance_reader import SpokenEvidence
