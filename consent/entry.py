@@ -2,7 +2,8 @@
 
 One leaf of the log is one RFC 8785 JSON document with a `kind`. Events of a consent are
 in `consent.event`, erasures in `consent.erasure`; the rest is here: the slot of a
-session, the gaps in it, the keys that sign the log, the runs of the retention.
+session, the gaps in it, the keys that sign the log, the runs of the retention, and
+the times at which an installer aimed a camera.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ Vkey = Annotated[str, StringConstraints(pattern=r"^[^\s+]{1,200}\+[0-9a-f]{8}\+[
 """A public key as C2SP text: name, hash, algorithm and key."""
 SignatureLine = Annotated[str, StringConstraints(pattern=r"^\u2014 \S{1,200} [A-Za-z0-9+/=]{90,6000}$")]
 
+LONGEST_MAINTENANCE_S: Final = 3600
+"""Longest look through a camera without a consent, seconds; the log takes no entry of a longer one."""
 _STRICT: Final = ConfigDict(extra="forbid")
 _PLAIN: Final = json.JSONEncoder(
     ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False
@@ -51,6 +54,8 @@ class EntryKind(StrEnum):
     KEY_INTRODUCED = "key-introduced"
     KEY_RETIRED = "key-retired"
     RETENTION_RUN = "retention-run"
+    MAINTENANCE_STARTED = "maintenance-started"
+    MAINTENANCE_ENDED = "maintenance-ended"
 
 
 class Outcome(StrEnum):
@@ -66,6 +71,22 @@ class Outcome(StrEnum):
     """The controller or the authority ended it."""
     FAILED = "failed"
     """A fault of ours, or a consent log that could not be read."""
+
+
+class MaintenanceEnd(StrEnum):
+    """What ended a look through a camera that no citizen consented to."""
+
+    TIME = "time"
+    STOPPED = "stopped"
+    """The operator, or the end of the program."""
+    UNWATCHED = "unwatched"
+    """Nobody looked any more."""
+    DEVICE = "device"
+    """The camera did not open, or broke off."""
+    FAILED = "failed"
+    """A fault of ours."""
+    UNFINISHED = "unfinished"
+    """The program was killed; a later start closed the entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +265,56 @@ class RetentionRun:
     schema_version: Literal[1] = 1
 
 
+@dataclass(frozen=True, slots=True)
+class MaintenanceStarted:
+    """An operator is about to aim a camera: written before the device is opened, or it is not opened.
+
+    Attributes:
+        operator: Who looks, as the agency names its installers.
+        limit_s: When the device is closed at the latest; an hour is the most there is.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    maintenance_id: UUID
+    counter: Code
+    operator: Code
+    at: AwareDatetime
+    limit_s: Annotated[int, Field(ge=1, le=LONGEST_MAINTENANCE_S)]
+    kind: Literal[EntryKind.MAINTENANCE_STARTED] = EntryKind.MAINTENANCE_STARTED
+    schema_version: Literal[1] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceEnded:
+    """The device is closed again.
+
+    Attributes:
+        frames: Pictures that were masked and shown; None where the program was killed.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    maintenance_id: UUID
+    counter: Code
+    operator: Code
+    at: AwareDatetime
+    ended_by: MaintenanceEnd
+    frames: Count | None = None
+    kind: Literal[EntryKind.MAINTENANCE_ENDED] = EntryKind.MAINTENANCE_ENDED
+    schema_version: Literal[1] = 1
+
+
 OwnEntry: TypeAlias = (
-    Genesis | SessionStarted | SessionEnded | CaptureGap | KeyIntroduced | KeyRetired | RetentionRun
+    Genesis
+    | SessionStarted
+    | SessionEnded
+    | CaptureGap
+    | KeyIntroduced
+    | KeyRetired
+    | RetentionRun
+    | MaintenanceStarted
+    | MaintenanceEnded
 )
 Slot: TypeAlias = SessionStarted | SessionEnded | CaptureGap
 """What is known of a session, beside its consent."""
@@ -260,6 +329,8 @@ _OWN: Final[Mapping[str, type[OwnEntry]]] = {
     EntryKind.KEY_INTRODUCED: KeyIntroduced,
     EntryKind.KEY_RETIRED: KeyRetired,
     EntryKind.RETENTION_RUN: RetentionRun,
+    EntryKind.MAINTENANCE_STARTED: MaintenanceStarted,
+    EntryKind.MAINTENANCE_ENDED: MaintenanceEnded,
 }
 _ERASURES: Final = frozenset({EntryKind.ERASURE_STARTED.value, EntryKind.ERASURE_DONE.value})
 EVENT_KINDS: Final = frozenset(kind.value for kind in EventKind)

@@ -11,7 +11,17 @@ from typing import Final, Self
 from uuid import UUID, uuid4
 
 from consent.checkpoint import KeyHistory
-from consent.entry import EntryKind, SessionSummary, body_of_note, parse_as
+from consent.entry import (
+    EntryKind,
+    MaintenanceEnd,
+    MaintenanceEnded,
+    MaintenanceStarted,
+    SessionSummary,
+    body_of,
+    body_of_note,
+    parse_as,
+    parse_entry,
+)
 from consent.errors import AskedTwice, DecisionIncomplete, EntryRefused, TransitionRefused
 from consent.event import Event, EventKind, LoggedEvent
 from consent.life import fold
@@ -202,6 +212,14 @@ class ConsentStore(ConsentRecords):
         self._halted.discard(record_id)  # committed: the log itself says no from here on
         return logged
 
+    def halt(self, record_id: UUID, to: State) -> None:
+        """Stop what a consent permits, ahead of the step that says so: it permits nothing from here on.
+
+        Neither waits for the log nor for whoever holds it. The step itself follows with `apply`; where it
+        never does, the next start ends the consent.
+        """
+        self._halt(record_id, to)
+
     def close_service(self, record_id: UUID, indicated_by: IndicatedBy | str, method: str) -> LoggedEvent:
         """Log that the service ended for a record which is not `given`."""
 
@@ -222,6 +240,8 @@ class ConsentStore(ConsentRecords):
         """
         if record_id in self._halted:
             raise TransitionRefused("this consent has just ended: no session starts")
+        if self.unfinished_maintenance() is not None:
+            raise TransitionRefused("a camera is being aimed: no session starts before the preview has ended")
         with self.log.writing() as writing:
             return start_of_session(writing, record_id, self._now())
 
@@ -250,6 +270,40 @@ class ConsentStore(ConsentRecords):
         self._halted.discard(record_id)
         return logged
 
+    def maintenance_started(self, counter: str, operator: str, limit_s: int) -> MaintenanceStarted:
+        """Log that a camera is about to be opened without a citizen: before it is, or not at all.
+
+        A look that a killed program left open is closed first.
+
+        Raises:
+            EntryRefused: `counter` or `operator` is no code, or the time is longer than an hour.
+            LedgerUnavailable: It could not be written, so nothing may be opened.
+        """
+        entry = MaintenanceStarted(uuid4(), counter, operator, self._now(), limit_s)
+        body = body_of(entry)
+        parse_entry(body)
+        with self.log.writing() as writing:
+            self._close_maintenance(writing)
+            writing.append(entry.kind, body)
+        return entry
+
+    def maintenance_ended(self, started: MaintenanceStarted, ended_by: MaintenanceEnd, frames: int) -> None:
+        """Log that the camera is closed again.
+
+        Raises:
+            TransitionRefused: This look is not the open one.
+        """
+        if self.unfinished_maintenance() != started:
+            raise TransitionRefused(f"maintenance {started.maintenance_id} is not under way")
+        with self.log.writing() as writing:
+            self._end_maintenance(writing, started, ended_by, frames)
+
+    def unfinished_maintenance(self) -> MaintenanceStarted | None:
+        """Return the look through a camera that was started and not ended: under way, or its program died."""
+        told = self.log.of_kind(EntryKind.MAINTENANCE_STARTED, EntryKind.MAINTENANCE_ENDED)
+        last = told[-1].entry() if told else None
+        return last if isinstance(last, MaintenanceStarted) else None
+
     def gap(self, record_id: UUID, *, losses: int, gap_ms: int) -> Logged:
         """Log that the devices of a session gave nothing for a while.
 
@@ -277,13 +331,16 @@ class ConsentStore(ConsentRecords):
         return self.log.rotate(signers)
 
     def recover(self) -> tuple[UUID, ...]:
-        """End what an earlier run left open: offers become deferred, consents expire.
+        """End what an earlier run left open: offers become deferred, consents expire, maintenance ends.
 
         Call once at the start of the edge program, before the first offer.
 
         Returns:
             The records that were ended.
         """
+        if self.unfinished_maintenance() is not None:
+            with self.log.writing() as writing:
+                self._close_maintenance(writing)
         ended = []
         for record_id in self.log.records_with(EventKind.OFFERED, without=_ENDINGS):
             state = self.state(record_id)
@@ -345,6 +402,19 @@ class ConsentStore(ConsentRecords):
             event = make(writing)
             logged = _append_event(writing, event)
         return LoggedEvent(logged.index, logged.leaf_hash.hex(), event)
+
+    def _close_maintenance(self, writing: Writing) -> None:
+        left = self.unfinished_maintenance()
+        if left is not None:
+            self._end_maintenance(writing, left, MaintenanceEnd.UNFINISHED, None)
+
+    def _end_maintenance(
+        self, writing: Writing, started: MaintenanceStarted, ended_by: MaintenanceEnd, frames: int | None
+    ) -> None:
+        entry = MaintenanceEnded(
+            started.maintenance_id, started.counter, started.operator, self._now(), ended_by, frames
+        )
+        writing.append(entry.kind, body_of(entry))
 
     def _end_session(self, writing: Writing, record_id: UUID, summary: SessionSummary) -> Logged:
         monotonic_ms = self._monotonic_ns() // 1_000_000

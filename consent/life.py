@@ -8,7 +8,17 @@ from typing import Any
 from uuid import UUID
 
 from consent.checkpoint import KeyHistory, verifier
-from consent.entry import CaptureGap, Entry, Genesis, KeyIntroduced, KeyRetired, SessionEnded, SessionStarted
+from consent.entry import (
+    CaptureGap,
+    Entry,
+    Genesis,
+    KeyIntroduced,
+    KeyRetired,
+    MaintenanceEnded,
+    MaintenanceStarted,
+    SessionEnded,
+    SessionStarted,
+)
 from consent.erasure import Begun, ErasureCertificate
 from consent.errors import CheckpointRefused, LedgerCorrupt, TransitionRefused, UnknownRecord
 from consent.event import Event, EventKind
@@ -107,6 +117,7 @@ class Course:
         self._states: dict[UUID, State] = {}
         self._slots: dict[UUID, Slot] = {}
         self._erasures: set[UUID] = set()
+        self._maintenance: MaintenanceStarted | None = None
         self._size = 0
 
     def take(self, entry: Entry) -> None:
@@ -123,12 +134,9 @@ class Course:
         if isinstance(entry, Event):
             self._take_event(entry)
         elif isinstance(entry, SessionStarted | CaptureGap | SessionEnded):
-            slot = self._slots.get(entry.record_id, Slot())
-            state = self._states.get(entry.record_id)
-            if state is None:
-                raise LedgerCorrupt(f"the {entry.kind} of an unknown consent {entry.record_id}")
-            after = slot.after(entry, state)
-            self._slots[entry.record_id] = replace(after, gaps=()) if after.gaps else after
+            self._take_slot(entry)
+        elif isinstance(entry, MaintenanceStarted | MaintenanceEnded):
+            self._take_maintenance(entry)
         elif isinstance(entry, Genesis):
             self.log_id = entry.log
         elif isinstance(entry, KeyIntroduced | KeyRetired):
@@ -150,6 +158,28 @@ class Course:
             if state in DECIDED:
                 check_answer(event)
             self._states[event.record_id] = state
+
+    def _take_slot(self, entry: SessionStarted | CaptureGap | SessionEnded) -> None:
+        slot = self._slots.get(entry.record_id, Slot())
+        state = self._states.get(entry.record_id)
+        if state is None:
+            raise LedgerCorrupt(f"the {entry.kind} of an unknown consent {entry.record_id}")
+        if isinstance(entry, SessionStarted) and self._maintenance is not None:
+            raise LedgerCorrupt(f"session {entry.session_id} started while a camera was being aimed")
+        after = slot.after(entry, state)
+        self._slots[entry.record_id] = replace(after, gaps=()) if after.gaps else after
+
+    def _take_maintenance(self, entry: MaintenanceStarted | MaintenanceEnded) -> None:
+        begun = self._maintenance
+        if isinstance(entry, MaintenanceStarted):
+            if begun is not None:
+                raise LedgerCorrupt(f"maintenance {begun.maintenance_id} had not ended when another started")
+            self._maintenance = entry
+            return
+        started = None if begun is None else (begun.maintenance_id, begun.counter, begun.operator)
+        if started != (entry.maintenance_id, entry.counter, entry.operator):
+            raise LedgerCorrupt(f"maintenance {entry.maintenance_id} ended without having started")
+        self._maintenance = None
 
     def _take_key(self, step: KeyIntroduced | KeyRetired) -> None:
         if isinstance(step, KeyIntroduced):

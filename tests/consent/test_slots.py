@@ -22,6 +22,9 @@ from consent.entry import (
     Genesis,
     KeyIntroduced,
     KeyRetired,
+    MaintenanceEnd,
+    MaintenanceEnded,
+    MaintenanceStarted,
     Outcome,
     Processed,
     RetentionRun,
@@ -266,6 +269,8 @@ EXAMPLES = [
     KeyIntroduced(at=NOW, log=uuid4(), vkey=_vkey(), from_size=7),
     KeyRetired(at=NOW, vkey=_vkey(), until_size=7),
     RetentionRun(at=NOW, steps=(RetentionStep("signal", 30, 12),)),
+    MaintenanceStarted(uuid4(), "quay-1", "nv-07", NOW, limit_s=900),
+    MaintenanceEnded(uuid4(), "quay-1", "nv-07", NOW, MaintenanceEnd.TIME, frames=13),
 ]
 
 
@@ -294,6 +299,8 @@ def test_the_kinds_of_the_contract_exist() -> None:
         "key-introduced",
         "key-retired",
         "retention-run",
+        "maintenance-started",
+        "maintenance-ended",
     } == KINDS
 
 
