@@ -12,17 +12,16 @@ import platform
 import subprocess
 import sys
 import time
-from collections import defaultdict
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from capture.commands import quiet_logs
 from capture.consent_script import ConsentScript
+from capture.cost import TRANSCRIPTION, CpuMeter, transcriber_cpu_s
 from capture.recording import RecordingSource
 from capture.replay import replay, replay_counter
 from capture.worker import SOFTWARE
@@ -30,9 +29,6 @@ from consent.bench_log import measure_log
 from consent.purpose import Purpose
 from inference.perception import Perception
 from models.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 bench = typer.Typer(
     name="bench", help="Measure stages, real-time factor and ingest.", pretty_exceptions_enable=False
@@ -42,58 +38,6 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 _PACKAGES: Final = ("numpy", "onnxruntime", "opencv-contrib-python-headless", "av", "viet-asr", "psycopg")
 _BOTH: Final = frozenset({Purpose.IMAGE, Purpose.VOICE})
 _GIVEN: Final = ConsentScript(decision="given", purposes=_BOTH, decides_after_s=0)
-
-
-class CpuMeter:
-    """CPU seconds spent inside the networks, by network.
-
-    Calls are counted by the CPU clock of their own thread, so that threads that run at
-    the same time do not count each other.
-    """
-
-    def __init__(self) -> None:
-        """Start at zero."""
-        self.seconds: dict[str, float] = defaultdict(float)
-        self.calls: dict[str, int] = defaultdict(int)
-
-    def metered(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the call with its CPU time added to a stage."""
-
-        def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passes anything through
-            began = time.thread_time()
-            try:
-                return call(*args, **kwargs)
-            finally:
-                self.seconds[stage] += time.thread_time() - began
-                self.calls[stage] += 1
-
-        return wrapper
-
-
-class _Metered:
-    """A network of which some calls are metered; everything else is its own."""
-
-    def __init__(self, network: Any, meter: CpuMeter, calls: dict[str, str]) -> None:  # noqa: ANN401 - stands for any network
-        self._network = network
-        for name, stage in calls.items():
-            setattr(self, name, meter.metered(stage, getattr(network, name)))
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - stands for any network
-        return getattr(self._network, name)
-
-
-class _MeteredVoiceActivity:
-    """Voice activity makes a stream a channel; each stream is metered."""
-
-    def __init__(self, network: Any, meter: CpuMeter) -> None:  # noqa: ANN401 - as above
-        self._network = network
-        self._meter = meter
-
-    def stream(self) -> Any:  # noqa: ANN401 - as above
-        return _Metered(self._network.stream(), self._meter, {"probability": "voice activity"})
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
-        return getattr(self._network, name)
 
 
 @bench.callback(invoke_without_command=True)
@@ -127,26 +71,19 @@ def measure_edge(media: Path) -> dict[str, Any]:
     """Measure one recording: CPU by stage, overhead over the bare models, counters a core."""
     meter = CpuMeter()
     loaded = Perception.load(Registry.default())
-    metered: dict[str, Any] = {
-        "detector": _Metered(loaded.detector, meter, {"detect": "face detection"}),
-        "expression": _Metered(loaded.expression, meter, {"predict": "expression"}),
-        "voice_activity": _MeteredVoiceActivity(loaded.voice_activity, meter),
-        "sentiment": _Metered(loaded.sentiment, meter, {"read": "text sentiment"}),
-    }
-    perception = replace(loaded, **metered)
+    perception = meter.perception(loaded)
     try:
         decode_s, media_s = _decode_alone(media)
-        child = getattr(loaded.transcriber, "process_id", None)
-        child_before = _child_cpu_s(child)
+        child_before = transcriber_cpu_s(loaded)
         began_cpu, began = time.process_time(), time.monotonic()
         result = replay(media, _GIVEN, perception, counter=replay_counter(), software=SOFTWARE)
         wall_s, own_s = time.monotonic() - began, time.process_time() - began_cpu
-        child_s = _child_cpu_s(getattr(loaded.transcriber, "process_id", None)) - child_before
+        child_s = transcriber_cpu_s(loaded) - child_before
     finally:
         loaded.close()
     if result.error is not None or result.signal is None:
         raise typer.BadParameter(f"{media} gave no signal: {result.error or result.consent}")
-    meter.seconds["transcription"] = child_s
+    meter.seconds[TRANSCRIPTION] = child_s
     models_s = sum(meter.seconds.values())
     total_s = own_s + child_s
     return {
@@ -209,14 +146,6 @@ def _decode_alone(media: Path) -> tuple[float, float]:
     if first_ns is None or last_ns is None:
         raise typer.BadParameter(f"{media} holds no picture and no sound")
     return time.process_time() - began, (last_ns - first_ns) / 1e9
-
-
-def _child_cpu_s(process_id: int | None) -> float:
-    """CPU seconds of a child process so far; 0 before it runs."""
-    if process_id is None:
-        return 0.0
-    fields = Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _processor() -> str:

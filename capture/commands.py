@@ -246,6 +246,57 @@ def replay_command(
         _fail("\n".join(errors))
 
 
+@edge.command("inspect")
+def inspect_command(
+    media: Annotated[Path, typer.Argument(help="Recording that is test media, its consent file beside it.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; empty or absent.")],
+    seat_zone: Annotated[
+        str | None,
+        typer.Option(help="Corners of the seat, as '0.2,0 0.8,0 0.8,1 0.2,1' (shares of the frame)."),
+    ] = None,
+    channel: Annotated[
+        str, typer.Option(help="Channel of the citizen's microphone: left, right or only.")
+    ] = "left",
+    language: Annotated[str, typer.Option(help="Language on the pictures: vi or en.")] = "vi",
+    clear_test_media: Annotated[
+        bool,
+        typer.Option("--clear-test-media", help="Show faces; for recordings that say they are synthetic."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Read a recording; write pictures with boxes, a timeline of valence with its band, and every figure."""
+    from capture.inspection import (  # noqa: PLC0415 - loads the networks' libraries
+        InspectionRequest,
+        counter_of,
+        inspect,
+    )
+    from capture.worker import SOFTWARE  # noqa: PLC0415 - as above
+    from models.errors import ModelError  # noqa: PLC0415 - as above
+    from models.registry import Registry  # noqa: PLC0415 - as above
+
+    quiet_logs()
+    try:
+        counter = counter_of(seat_zone, channel)
+    except CaptureError as error:
+        _fail(str(error), _USAGE_ERROR)
+    request = InspectionRequest(media, out, counter, language, clear_test_media)
+    try:
+        with tqdm(
+            desc=media.name, unit=" units", file=sys.stderr, mininterval=0.2 if sys.stderr.isatty() else 10
+        ) as bar:
+            figures = inspect(request, Registry.default(), software=SOFTWARE, on_unit=partial(_advance, bar))
+    except (CaptureError, ConsentError, ModelError) as error:
+        _fail(str(error))
+    if as_json:
+        typer.echo(json.dumps(figures, ensure_ascii=False))
+    else:
+        typer.echo(f"{media}: {_sentence(figures)}")
+        typer.echo(f"open {out / 'index.html'}" if "files" in figures else f"no picture; see {out}")
+    if figures["error"]:
+        _fail(f"{media}: {figures['error']}")
+
+
 def log_as_json() -> None:
     """Write one JSON object a line to standard error; events never hold payloads."""
     structlog.configure(

@@ -44,6 +44,7 @@ class ConsentScript(BaseModel):
         decides_after_s: Seconds between the notice and the tap.
         withdraws_after_s: Seconds of capture after which the citizen withdraws.
         language: Language of the notice that was shown.
+        synthetic: What a made recording says of itself; None where it may show real people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,7 @@ class ConsentScript(BaseModel):
     decides_after_s: Annotated[float, Field(ge=0, le=600)] = 1.0
     withdraws_after_s: Annotated[float, Field(ge=0, le=3600)] | None = None
     language: Literal["vi", "en"] = "vi"
+    synthetic: Annotated[str, Field(min_length=10, max_length=300)] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

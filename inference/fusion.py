@@ -190,6 +190,16 @@ def _looks(moments: Sequence[FaceMoment], config: FusionConfig) -> list[_Look]:
     ]
 
 
+def own_start(
+    moments: Sequence[FaceMoment], config: FusionConfig | None = None
+) -> tuple[float, int] | None:
+    """Return the valence that a face is read against, and until when it was taken; None without a face."""
+    config = config or FusionConfig()
+    if not moments:
+        return None
+    return _own_start(moments, config), moments[0].captured_ns + int(config.baseline_s * _NS)
+
+
 def _own_start(moments: Sequence[FaceMoment], config: FusionConfig) -> float:
     limit_ns = moments[0].captured_ns + int(config.baseline_s * _NS)
     return _signed(median(moment.valence for moment in moments if moment.captured_ns < limit_ns))
@@ -296,12 +306,38 @@ def _change(
     return Change(delta=delta, low=min(delta, _signed(delta - half)), high=max(delta, _signed(delta + half)))
 
 
+def compared_looks(
+    moments: Sequence[FaceMoment], config: FusionConfig | None = None
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return which capture times of the face the change compares: start and end of both parts.
+
+    None when there are too few looks for a change of the face.
+    """
+    config = config or FusionConfig()
+    looks = _looks(moments, config)
+    if len(looks) < _MIN_LOOKS:
+        return None
+    third, length_ns = _third(looks), int(config.look_s * _NS)
+    return (
+        (looks[0].start_ns, looks[third - 1].start_ns + length_ns),
+        (looks[-third].start_ns, looks[-1].start_ns + length_ns),
+    )
+
+
+_MIN_LOOKS: Final = 4
+"""Two looks on either side: a single one has no spread."""
+
+
+def _third(looks: Sequence[_Look]) -> int:
+    return max(2, len(looks) // 3)
+
+
 def _face_step(moments: Sequence[FaceMoment], config: FusionConfig) -> _Step | None:
     """Compare the last third of the face with the first; at least two looks in each."""
     looks = _looks(moments, config)
-    if len(looks) < 4:  # noqa: PLR2004 - two looks on either side: a single one has no spread
+    if len(looks) < _MIN_LOOKS:
         return None
-    third = max(2, len(looks) // 3)
+    third = _third(looks)
     start = [look.valence / 2 for look in looks[:third]]
     end = [look.valence / 2 for look in looks[-third:]]
     return _Step(median(end) - median(start), _FACE_DOUBT + _mean_variance(start) + _mean_variance(end))

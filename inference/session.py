@@ -75,6 +75,21 @@ class SessionAnalysis:
         self._models = models
 
     @property
+    def face(self) -> FaceReader | None:
+        """Reads frames; None when the image purpose was not given."""
+        return self._face
+
+    @property
+    def voice(self) -> VoiceReader | None:
+        """Reads chunks; None when the voice purpose was not given."""
+        return self._voice
+
+    @property
+    def models(self) -> tuple[ModelVersion, ...]:
+        """The networks that take part."""
+        return self._models
+
+    @property
     def stop(self) -> StopReason | None:
         """Why the session must not go on; once given it stays until `purge`."""
         return StopReason.SECOND_FACE if self._face is not None and self._face.accompanied else None
