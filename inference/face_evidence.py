@@ -17,6 +17,7 @@ import cv2
 from inference.errors import SettingError
 from inference.face_moments import FaceEvidence, FaceMoment, Glance, Moments
 from inference.face_quality import GateConfig, Rejection, crop_face, reject
+from inference.following import FollowConfig, Follower
 from inference.seat import Seat, SeatConfig
 from inference.tracking import FaceTracker, Track, TrackingConfig
 from inference.zones import SeatZone, frame_size
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from models.face_detectors import FaceDetector
 
 _NS: Final = 1_000_000_000
+_MAX_HZ: Final = 120.0
 _TRACKS_KEPT: Final = 64
 _MIN_MOMENTS: Final = 16
 
@@ -51,12 +53,14 @@ class FaceConfig:
 
     Attributes:
         detect_hz: Detections in a second of capture time, at most.
-        read_hz: Readings of the expression in a second, at most; each follows a detection.
+        read_hz: Readings of the expression in a second, at most. Above `detect_hz` the citizen's
+            face is followed between detections.
         detect_px: The longer side of what the detector sees, at most.
         max_moments: Readings kept; beyond it neighbours are averaged, so memory stays bounded.
         gates: When a face is readable.
         seat: Who is the citizen, and when a second face ends the reading.
         tracking: When two boxes are one face.
+        following: How a face is followed between detections.
     """
 
     detect_hz: float = 4.0
@@ -66,14 +70,13 @@ class FaceConfig:
     gates: GateConfig = field(default_factory=GateConfig)
     seat: SeatConfig = field(default_factory=SeatConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    following: FollowConfig = field(default_factory=FollowConfig)
 
     def __post_init__(self) -> None:
         """Refuse rates that cannot work."""
-        if not 0.0 < self.read_hz <= self.detect_hz:
-            raise SettingError(
-                f"read_hz ({self.read_hz}) must be above 0 and at most detect_hz ({self.detect_hz}): "
-                "an expression is read on a fresh detection only."
-            )
+        for name, rate_hz in (("detect_hz", self.detect_hz), ("read_hz", self.read_hz)):
+            if not 0.0 < rate_hz <= _MAX_HZ:
+                raise SettingError(f"{name} is {rate_hz}; it must be above 0 and at most {_MAX_HZ} a second.")
         if self.max_moments < _MIN_MOMENTS:
             raise SettingError(f"max_moments is {self.max_moments}; it needs at least {_MIN_MOMENTS}.")
 
@@ -105,13 +108,16 @@ class FaceReader:
     def _reset(self) -> None:
         self._tracker = FaceTracker(self._config.tracking)
         self._seat = Seat(self._config.seat)
+        self._follower = Follower(self._config.following)
         self._moments = Moments(self._config.max_moments)
         self._calls: dict[int, int] = {}
         self._rejections: Counter[Rejection] = Counter()
-        self._frames = self._detections = self._expression_calls = 0
+        self._citizen: Track | None = None
+        self._frames = self._detections = self._followed = self._expression_calls = 0
         self._face_s = 0.0
         self._segment = 0
         self._detected_ns: int | None = None
+        self._shown_ns: int | None = None
         self._read_ns: int | None = None
         self._glance: Glance | None = None
 
@@ -138,20 +144,30 @@ class FaceReader:
             FrameError: The frame is not uint8 BGR.
         """
         picture = frame.open()
-        height, width = frame_size(picture.pixels)
+        frame_size(picture.pixels)
         self._frames += 1
         if self._seat.sustained:
             return
         now = picture.captured_ns
         if picture.segment != self._segment or (self._detected_ns is not None and now < self._detected_ns):
             self._break(picture.segment)
-        if not _due(self._detected_ns, now, self._config.detect_hz):
-            return
-        pixels = self._zone.burn(picture.pixels)
+        detecting = _due(self._detected_ns, now, self._config.detect_hz)
+        reading = _due(self._shown_ns, now, self._config.read_hz)
+        if detecting:
+            self._detect(self._zone.burn(picture.pixels), now, reading=reading)
+        elif reading and self._follower.following:
+            self._follow(self._zone.burn(picture.pixels), now)
+
+    def _detect(self, pixels: NDArray[np.uint8], now: int, *, reading: bool) -> None:
+        """Look for faces; read the citizen's if it is due, and keep hold of it for what follows."""
+        height, width = pixels.shape[:2]
         tracks = self._tracker.update(self._find(pixels), now)
         self._detections += 1
+        self._detected_ns = now
         self._number(tracks)
         seen = self._seat.take([track for track in tracks if self._zone.holds(track.box, width, height)], now)
+        self._citizen = seen.citizen
+        self._follower.clear()
         self._glance = Glance(
             now,
             width,
@@ -161,9 +177,24 @@ class FaceReader:
             None if seen.citizen is None else seen.citizen.track_id,
             seen.second_face,
         )
-        if seen.citizen is not None and _due(self._read_ns, now, self._config.read_hz):
-            self._read(pixels, seen.citizen, now)
-        self._detected_ns = now
+        if seen.citizen is None:
+            return
+        if reading and not self._read(pixels, seen.citizen, now):
+            return
+        if self._config.read_hz > self._config.detect_hz:
+            self._follower.start(pixels, seen.citizen.box, now)
+
+    def _follow(self, pixels: NDArray[np.uint8], now: int) -> None:
+        """Read the citizen's face where it went since the last detection; a lost face is not read."""
+        box = self._follower.find(pixels, now)
+        if box is None or self._citizen is None:
+            return
+        if not self._zone.holds(box, pixels.shape[1], pixels.shape[0]):
+            self._follower.clear()  # the citizen rises or leaves: the next detection decides
+            return
+        self._followed += 1
+        if not self._read(pixels, replace(self._citizen, box=box), now):
+            self._follower.clear()
 
     def evidence(self) -> FaceEvidence:
         """Return what was read so far."""
@@ -172,6 +203,7 @@ class FaceReader:
             face_s=self._face_s,
             frames=self._frames,
             detections=self._detections,
+            followed=self._followed,
             faces_in_zone_max=self._seat.faces_max,
             second_face_s=self._seat.second_face_s,
             expression_calls=self._expression_calls,
@@ -188,7 +220,9 @@ class FaceReader:
         self._segment = segment
         self._tracker.clear()
         self._seat.clear()
-        self._detected_ns = self._read_ns = None
+        self._follower.clear()
+        self._citizen = None
+        self._detected_ns = self._shown_ns = self._read_ns = None
 
     def _find(self, pixels: NDArray[np.uint8]) -> list[Box]:
         """Detect in the seat and its margin, scaled down; return boxes in pixels of the frame."""
@@ -221,22 +255,29 @@ class FaceReader:
         while len(self._calls) > _TRACKS_KEPT:
             del self._calls[next(iter(self._calls))]
 
-    def _read(self, pixels: NDArray[np.uint8], track: Track, now: int) -> None:
+    def _read(self, pixels: NDArray[np.uint8], track: Track, now: int) -> bool:
+        """Show a face to the network if it passes the gates; tell whether it did."""
         crop = crop_face(pixels, track.box)
         reason = Rejection.CUT_OFF if crop is None else reject(crop, track.box, self._config.gates)
         if crop is None or reason is not None:
+            self._shown_ns = None
             self._refuse(reason or Rejection.CUT_OFF)
-            return
+            return False
         self._expression_calls += 1
         self._calls[track.track_id] += 1
+        self._shown_ns = now
         (expression,) = self._expression.predict([crop.pixels])
+        if not expression.sufficient:
+            self._refuse(Rejection.INSUFFICIENT)
+            return True
         usual_s = 1.0 / self._config.read_hz
         since_s = usual_s if self._read_ns is None else (now - self._read_ns) / _NS
         self._face_s += min(since_s, 2 * usual_s)
         self._read_ns = now
-        self._moments.add(FaceMoment(now, expression.valence, expression.confidence))
+        self._moments.add(FaceMoment(now, expression.valence, expression.confidence, expression.arousal))
         if self._glance is not None:
             self._glance = replace(self._glance, valence=expression.valence, confidence=expression.confidence)
+        return True
 
     def _refuse(self, reason: Rejection) -> None:
         self._rejections[reason] += 1

@@ -21,11 +21,13 @@ class FaceMoment:
         captured_ns: Capture time.
         valence: Probability of a positive less that of a negative expression, -1 to 1.
         confidence: Probability of the likeliest class, 0 to 1.
+        arousal: How agitated the face looks, 0 calm to 1; None where the network does not tell.
     """
 
     captured_ns: int
     valence: float
     confidence: float
+    arousal: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +39,19 @@ class FaceEvidence:
         face_s: Seconds in which that face passed the gates.
         frames: Frames seen.
         detections: Times the detector ran.
+        followed: Readings between two detections, on a face that was followed from the first.
         faces_in_zone_max: Most faces at the seat at once.
         second_face_s: Longest unbroken stretch with a second face at the seat, seconds.
         expression_calls: Faces shown to the expression network.
         calls_by_track: The same by track, the latest tracks only; a bystander's stays 0.
-        rejections: Faces at the seat that were not read, by reason.
+        rejections: Faces at the seat that were not read, or whose reading did not count, by reason.
     """
 
     moments: tuple[FaceMoment, ...] = ()
     face_s: float = 0.0
     frames: int = 0
     detections: int = 0
+    followed: int = 0
     faces_in_zone_max: int = 0
     second_face_s: float = 0.0
     expression_calls: int = 0
@@ -58,6 +62,8 @@ class FaceEvidence:
 @dataclass(frozen=True, slots=True)
 class Glance:
     """What the last detection saw: places and numbers, no picture, nothing of the detection before.
+
+    A face that is followed until the next detection changes what was read of it, not where it is.
 
     Attributes:
         captured_ns: Capture time of the frame.
@@ -118,8 +124,10 @@ class Moments:
 
 def _mean(moments: Sequence[FaceMoment]) -> FaceMoment:
     count = len(moments)
+    known = [moment.arousal for moment in moments if moment.arousal is not None]
     return FaceMoment(
         sum(moment.captured_ns for moment in moments) // count,
         sum(moment.valence for moment in moments) / count,
         sum(moment.confidence for moment in moments) / count,
+        sum(known) / len(known) if known else None,
     )

@@ -1,8 +1,8 @@
 """When a face is good enough to be read; every refusal has a reason that is counted.
 
-Pose is judged by the shape of the detector's box alone: neither detector hands out
-landmarks here, and mirror symmetry was tried and refused laughing, tilted, readable
-faces. A face in profile can therefore pass.
+Pose is judged by five landmarks where the detector gives them, and by the shape of its box
+in any case. The limits are wide: on labelled faces a turned head is read hardly worse, and
+mirror symmetry was tried and refused laughing, tilted, readable faces.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from inference.errors import SettingError
+from inference.face_pose import head_pose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,10 +32,16 @@ class Rejection(StrEnum):
     TOO_SMALL = "too_small"
     CUT_OFF = "cut_off"
     NOT_FRONTAL = "not_frontal"
+    """The shape of its box is no frontal face's."""
+    TURNED_AWAY = "turned_away"
+    BENT = "bent"
+    """Bent far down or up."""
     TOO_DARK = "too_dark"
     TOO_BRIGHT = "too_bright"
     FLAT = "flat"
     BLURRED = "blurred"
+    INSUFFICIENT = "insufficient"
+    """It was shown to the network, which could not tell: its reading does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,8 @@ class GateConfig:
         min_aspect: Smallest width of the box over its height; detectors that clip their boxes
             make a face cut by the frame's side narrow.
         max_aspect: Largest width over height; a face bent far down or turned away is wide.
+        max_yaw: Largest turn to either side, degrees, as `face_pose` estimates it.
+        max_pitch: Largest bend down or up, degrees. A tilt towards a shoulder is no reason.
         min_brightness: Darkest mean grey, 0 to 255.
         max_brightness: Brightest mean grey.
         min_contrast: Smallest standard deviation of grey.
@@ -59,6 +68,8 @@ class GateConfig:
     max_cut: float = 0.15
     min_aspect: float = 0.55
     max_aspect: float = 1.1
+    max_yaw: float = 40.0
+    max_pitch: float = 30.0
     min_brightness: float = 35.0
     max_brightness: float = 225.0
     min_contrast: float = 10.0
@@ -68,6 +79,9 @@ class GateConfig:
         """Refuse limits that no face can meet."""
         if self.min_side_px < 1:
             raise SettingError(f"min_side_px is {self.min_side_px}; use 48, or any number from 1.")
+        for name, angle in (("yaw", self.max_yaw), ("pitch", self.max_pitch)):
+            if not 0.0 < angle <= 90.0:  # noqa: PLR2004 - degrees: beyond it the face is out of sight
+                raise SettingError(f"max_{name} is {angle}; it must be above 0 and at most 90 degrees.")
         for name, low, high in (
             ("aspect", self.min_aspect, self.max_aspect),
             ("brightness", self.min_brightness, self.max_brightness),
@@ -114,7 +128,17 @@ def reject(crop: FaceCrop, box: Box, config: GateConfig) -> Rejection | None:
         return Rejection.CUT_OFF
     if not config.min_aspect <= box.width / box.height <= config.max_aspect:
         return Rejection.NOT_FRONTAL
-    return _reject_light(_grey(crop), config)
+    return _reject_pose(box, config) or _reject_light(_grey(crop), config)
+
+
+def _reject_pose(box: Box, config: GateConfig) -> Rejection | None:
+    """Judge how the head is held; landmarks that are no face say nothing, the box has been judged."""
+    pose = None if box.landmarks is None else head_pose(box.landmarks)
+    if pose is None:
+        return None
+    if abs(pose.yaw) > config.max_yaw:
+        return Rejection.TURNED_AWAY
+    return Rejection.BENT if abs(pose.pitch) > config.max_pitch else None
 
 
 def _reject_light(grey: NDArray[np.float32], config: GateConfig) -> Rejection | None:

@@ -51,6 +51,8 @@ class FusionConfig:
         look_s: Seconds of face that count as one independent look; readings within it repeat
             each other.
         baseline_s: The person's own start, against which the face is read.
+        start_s: Seconds of face that are the start of a change, at most: a mood that turns within
+            the first third of a long visit would hide in it.
         doubt_counts: Ceiling of the pseudo-counts behind an interval: the models' own doubt,
             which no evidence removes. It is the floor of the width.
         min_counts: Evidence below this is too little for a figure.
@@ -67,6 +69,7 @@ class FusionConfig:
     face_half_looks: float = 4.0
     look_s: float = 5.0
     baseline_s: float = 8.0
+    start_s: float = 10.0
     doubt_counts: float = 30.0
     min_counts: float = 0.5
     conflict: float = 0.6
@@ -190,9 +193,7 @@ def _looks(moments: Sequence[FaceMoment], config: FusionConfig) -> list[_Look]:
     ]
 
 
-def own_start(
-    moments: Sequence[FaceMoment], config: FusionConfig | None = None
-) -> tuple[float, int] | None:
+def own_start(moments: Sequence[FaceMoment], config: FusionConfig | None = None) -> tuple[float, int] | None:
     """Return the valence that a face is read against, and until when it was taken; None without a face."""
     config = config or FusionConfig()
     if not moments:
@@ -317,10 +318,10 @@ def compared_looks(
     looks = _looks(moments, config)
     if len(looks) < _MIN_LOOKS:
         return None
-    third, length_ns = _third(looks), int(config.look_s * _NS)
+    (first, last), length_ns = _ends(looks, config), int(config.look_s * _NS)
     return (
-        (looks[0].start_ns, looks[third - 1].start_ns + length_ns),
-        (looks[-third].start_ns, looks[-1].start_ns + length_ns),
+        (looks[0].start_ns, looks[first - 1].start_ns + length_ns),
+        (looks[-last].start_ns, looks[-1].start_ns + length_ns),
     )
 
 
@@ -328,18 +329,20 @@ _MIN_LOOKS: Final = 4
 """Two looks on either side: a single one has no spread."""
 
 
-def _third(looks: Sequence[_Look]) -> int:
-    return max(2, len(looks) // 3)
+def _ends(looks: Sequence[_Look], config: FusionConfig) -> tuple[int, int]:
+    """Return how many looks are start and end: a third each, the start no longer than `start_s`."""
+    third = max(2, len(looks) // 3)
+    return min(third, max(2, round(config.start_s / config.look_s))), third
 
 
 def _face_step(moments: Sequence[FaceMoment], config: FusionConfig) -> _Step | None:
-    """Compare the last third of the face with the first; at least two looks in each."""
+    """Compare the last third of the face with its start; at least two looks in each."""
     looks = _looks(moments, config)
     if len(looks) < _MIN_LOOKS:
         return None
-    third = _third(looks)
-    start = [look.valence / 2 for look in looks[:third]]
-    end = [look.valence / 2 for look in looks[-third:]]
+    first, last = _ends(looks, config)
+    start = [look.valence / 2 for look in looks[:first]]
+    end = [look.valence / 2 for look in looks[-last:]]
     return _Step(median(end) - median(start), _FACE_DOUBT + _mean_variance(start) + _mean_variance(end))
 
 

@@ -50,12 +50,16 @@ class Expression:
         neutral: Probability of a neutral one (surprise included).
         positive: Probability of a smile or laugh. The three sum to 1.
         raw: The first network's own probabilities in the order of its card's labels.
+        arousal: How agitated the face looks, 0 calm to 1; None where the network does not tell.
+        sufficient: Whether the reading may count as evidence.
     """
 
     negative: float
     neutral: float
     positive: float
     raw: tuple[float, ...]
+    arousal: float | None = None
+    sufficient: bool = True
 
     @property
     def valence(self) -> float:
