@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from inference.anonymizer import Doubt
-from inference.face_quality import Rejection
 from inference.inspection import Occasion, Sight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from inference.anonymizer import Doubt
+    from inference.face_quality import Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,16 @@ class Words:
     not_calibrated: str
     sights: Mapping[Sight, str]
     occasions: Mapping[Occasion, str]
-    rejections: Mapping[Rejection, str]
-    doubts: Mapping[Doubt, str]
+    rejections: Mapping[str, str]
+    doubts: Mapping[str, str]
 
     def of_rejection(self, rejection: Rejection) -> str:
         """Return why a face was not read; its code where this language has no word for it yet."""
-        return self.rejections.get(rejection, rejection.value.replace("_", " "))
+        return self.rejections.get(rejection.value, rejection.value.replace("_", " "))
+
+    def of_doubt(self, doubt: Doubt) -> str:
+        """Return why a whole picture is covered; its code where this language has no word for it yet."""
+        return self.doubts.get(doubt.value, doubt.value.replace("_", " "))
 
 
 _EN: Final = Words(
@@ -103,22 +108,25 @@ _EN: Final = Words(
     ),
     rejections=MappingProxyType(
         {
-            Rejection.TOO_SMALL: "too small",
-            Rejection.CUT_OFF: "cut off",
-            Rejection.NOT_FRONTAL: "turned away",
-            Rejection.TOO_DARK: "too dark",
-            Rejection.TOO_BRIGHT: "too bright",
-            Rejection.FLAT: "no contrast",
-            Rejection.BLURRED: "blurred",
+            "too_small": "too small",
+            "cut_off": "cut off",
+            "not_frontal": "not frontal",
+            "too_dark": "too dark",
+            "too_bright": "too bright",
+            "flat": "no contrast",
+            "blurred": "blurred",
+            "turned_away": "turned away",
+            "bent": "bent",
+            "insufficient": "too unsure",
         }
     ),
     doubts=MappingProxyType(
         {
-            Doubt.NEVER_DETECTED: "all covered: nothing detected yet",
-            Doubt.DETECTOR_LATE: "all covered: detection is late",
-            Doubt.DETECTOR_FAILED: "all covered: detection failed",
-            Doubt.TOO_MANY_FACES: "all covered: too many faces",
-            Doubt.MOTION_WITHOUT_FACE: "all covered: motion without a face",
+            "never_detected": "all covered: nothing detected yet",
+            "detector_late": "all covered: detection is late",
+            "detector_failed": "all covered: detection failed",
+            "too_many_faces": "all covered: too many faces",
+            "motion_without_face": "all covered: motion without a face",
         }
     ),
 )
@@ -172,22 +180,25 @@ _VI: Final = Words(
     ),
     rejections=MappingProxyType(
         {
-            Rejection.TOO_SMALL: "quá nhỏ",
-            Rejection.CUT_OFF: "bị cắt",
-            Rejection.NOT_FRONTAL: "quay đi",
-            Rejection.TOO_DARK: "quá tối",
-            Rejection.TOO_BRIGHT: "quá sáng",
-            Rejection.FLAT: "thiếu tương phản",
-            Rejection.BLURRED: "bị mờ",
+            "too_small": "quá nhỏ",
+            "cut_off": "bị cắt",
+            "not_frontal": "không chính diện",
+            "too_dark": "quá tối",
+            "too_bright": "quá sáng",
+            "flat": "thiếu tương phản",
+            "blurred": "bị mờ",
+            "turned_away": "quay đi",
+            "bent": "cúi hoặc ngửa",
+            "insufficient": "quá không chắc",
         }
     ),
     doubts=MappingProxyType(
         {
-            Doubt.NEVER_DETECTED: "che toàn bộ: chưa phát hiện gì",
-            Doubt.DETECTOR_LATE: "che toàn bộ: phát hiện chậm",
-            Doubt.DETECTOR_FAILED: "che toàn bộ: phát hiện lỗi",
-            Doubt.TOO_MANY_FACES: "che toàn bộ: quá nhiều khuôn mặt",
-            Doubt.MOTION_WITHOUT_FACE: "che toàn bộ: có chuyển động không rõ khuôn mặt",
+            "never_detected": "che toàn bộ: chưa phát hiện gì",
+            "detector_late": "che toàn bộ: phát hiện chậm",
+            "detector_failed": "che toàn bộ: phát hiện lỗi",
+            "too_many_faces": "che toàn bộ: quá nhiều khuôn mặt",
+            "motion_without_face": "che toàn bộ: có chuyển động không rõ khuôn mặt",
         }
     ),
 )

@@ -115,7 +115,7 @@ def _sight(picture: KeptPicture, words: Words) -> str:
     if picture.glance.rejection is not None:
         sight += f": {words.of_rejection(picture.glance.rejection)}"
     if picture.doubt is not None:
-        sight += f" · {words.doubts[picture.doubt]}"
+        sight += f" · {words.of_doubt(picture.doubt)}"
     return sight
 
 

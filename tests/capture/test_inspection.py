@@ -1,0 +1,174 @@
+"""Looking at a processed recording: what is written, and what never is."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from capture.commands import edge
+from models.face_detectors import load_face_detector
+from models.registry import Registry
+from setup.layout import ROOT
+
+SYNTHETIC = 'synthetic = "SYNTHETIC: rendered head, no real person"\n'
+IMAGE = 'decision = "given"\npurposes = ["image"]\n'
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def recording(folder: Path, consent: str | None, name: str = "mini/mini_happy.mp4") -> Path:
+    """Put a sample into a folder with a consent file of its own."""
+    media = folder / "visit.mp4"
+    shutil.copyfile(ROOT / "samples" / name, media)
+    if consent is not None:
+        media.with_suffix(".consent.toml").write_text(consent, "utf-8")
+    return media
+
+
+def inspect(media: Path, out: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+    done = CliRunner().invoke(edge, ["inspect", str(media), "--out", str(out), "--json", *options])
+    return done.exit_code, json.loads(done.stdout) if done.stdout else {}, done.stderr
+
+
+def pictured(drawing: Path) -> NDArray[np.uint8]:
+    found = re.search(r"data:image/jpeg;base64,([^\"]+)", drawing.read_text("utf-8"))
+    assert found is not None
+    pixels = cv2.imdecode(np.frombuffer(base64.b64decode(found[1]), np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    return pixels.astype(np.uint8)
+
+
+def faces(folder: Path) -> int:
+    detector = load_face_detector(Registry.default(), "centerface", threshold=0.3)
+    return sum(len(detector.detect(pictured(drawing))) for drawing in (folder / "pictures").glob("*.svg"))
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A sample with its picture permitted, inspected once."""
+    folder = tmp_path_factory.mktemp("inspected")
+    code, figures, told = inspect(recording(folder, IMAGE + SYNTHETIC), folder / "out", "--language", "en")
+    assert code == 0, told
+    return folder / "out", figures
+
+
+def test_it_writes_what_it_says(looked_at: tuple[Path, dict[str, Any]]) -> None:
+    out, figures = looked_at
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert written == set(figures["files"])
+    assert {"index.html", "timeline.svg", "timeline.csv", "session.json"} < written
+    assert json.loads((out / "session.json").read_text("utf-8")) == figures
+    occasions = [name.rsplit("-", 1)[1] for name in sorted(written) if name.startswith("pictures/")]
+    assert (occasions[0], occasions[-1]) == ("start.svg", "end.svg")
+
+
+def test_the_figures_agree_with_each_other(looked_at: tuple[Path, dict[str, Any]]) -> None:
+    _, figures = looked_at
+    face = figures["face"]
+    assert (figures["consent"], figures["faces"], figures["error"]) == ("completed", "masked", None)
+    assert face["readings"] == face["expression_calls"] > 10
+    assert sum(track["expression_calls"] for track in face["tracks"]) == face["expression_calls"]
+    assert sum(track["citizen"] for track in face["tracks"]) >= face["expression_calls"]
+    assert figures["signal"]["quality"]["face_s"] == pytest.approx(face["face_s"], abs=0.01)
+    assert "voice" not in figures, "sound was not given"
+    cost = figures["cost"]
+    assert sum(cost["cpu_share"].values()) == pytest.approx(1.0, abs=0.01)
+    assert cost["calls"]["face detection"] == face["detections"]
+    assert cost["calls"]["masks on pictures"] == face["detections"], "every picture passed the anonymiser"
+
+
+def test_no_picture_shows_a_face_and_each_shows_boxes(looked_at: tuple[Path, dict[str, Any]]) -> None:
+    out, _ = looked_at
+    assert faces(out) == 0
+    for drawing in (out / "pictures").glob("*.svg"):
+        root = ET.parse(drawing).getroot()  # noqa: S314 - our own picture
+        words = [found.text or "" for found in root.iter(f"{SVG}text")]
+        assert any(
+            re.match(r"#1 citizen · read \d+ times · [+-]\d\.\d\d \(\d+%\)", text) for text in words
+        ), words
+        assert "SYNTHETIC: rendered head, no real person" in words
+        assert [found.tag for found in root.iter() if found.attrib.get("href", "").startswith("http")] == []
+
+
+def test_faces_are_shown_only_of_what_says_that_it_is_synthetic(tmp_path: Path) -> None:
+    """Also the control of the detector above: where nothing is masked, it finds the faces."""
+    media = recording(tmp_path, IMAGE)
+    code, _, told = inspect(media, tmp_path / "out", "--clear-test-media")
+    assert code == 1
+    assert "synthetic" in told
+    assert not (tmp_path / "out").exists()
+    media.with_suffix(".consent.toml").write_text(IMAGE + SYNTHETIC, "utf-8")
+    code, figures, told = inspect(media, tmp_path / "out", "--clear-test-media")
+    assert code == 0, told
+    assert figures["faces"] == "shown"
+    assert faces(tmp_path / "out") >= 2
+
+
+def test_without_a_consent_file_nothing_is_read(tmp_path: Path) -> None:
+    code, _, told = inspect(recording(tmp_path, None), tmp_path / "out")
+    assert code == 1
+    assert "consent file" in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("consent", "state"),
+    [
+        (IMAGE + "withdraws_after_s = 3.0\n", "withdrawn"),
+        ('decision = "refused"\n', "refused"),
+        ('decision = "silent"\n', "deferred"),
+    ],
+)
+def test_who_withdraws_or_refuses_leaves_no_picture_and_no_reading(
+    tmp_path: Path, consent: str, state: str
+) -> None:
+    code, figures, told = inspect(recording(tmp_path, consent + SYNTHETIC), tmp_path / "out")
+    assert code == 0, told
+    assert (figures["consent"], figures["signal"]) == (state, None)
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["session.json"]
+    assert {"face", "voice", "files"} & set(figures) == set()
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    code, _, told = inspect(recording(tmp_path, IMAGE), tmp_path / "out")
+    assert code == 1
+    assert "not an empty folder" in told
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--seat-zone", "0.2,0 0.8"),
+        ("--seat-zone", "0.2,0 0.8,0 0.8,7"),
+        ("--seat-zone", "0,0 0.01,0 0.01,0.01"),
+        ("--channel", "middle"),
+    ],
+    ids=["half a corner", "outside", "too small", "channel"],
+)
+def test_a_wrong_seat_is_explained(tmp_path: Path, wrong: tuple[str, str]) -> None:
+    code, _, told = inspect(recording(tmp_path, IMAGE), tmp_path / "out", *wrong)
+    assert code == 2
+    assert "cannot be used" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_who_sits_outside_the_seat_is_drawn_and_never_read(tmp_path: Path) -> None:
+    media = recording(tmp_path, IMAGE + SYNTHETIC)
+    corner = "0,0 0.15,0 0.15,1 0,1"
+    code, figures, told = inspect(media, tmp_path / "out", "--seat-zone", corner, "--language", "vi")
+    assert code == 0, told
+    assert (figures["signal"], figures["face"]["expression_calls"]) == (None, 0)
+    assert "expression" not in figures["cost"]["calls"]
