@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from capture.config import CounterConfig
     from capture.outbox import Outbox
     from capture.source import MediaSource, MediaUnit
+    from capture.unwritten import UnwrittenSteps
     from consent.gate import Gate, Grant, Permitted
     from consent.ledger import ConsentStore
     from inference.perception import Perception
@@ -54,6 +55,7 @@ class Counter:
         outbox: Where signals go.
         perception: The networks, shared with the other counters.
         software: Version that signals state.
+        steps: Takes a session's stop to the log, now or later.
         on_unit: Told of each unit that was read.
         on_end: Told of each session's result.
     """
@@ -67,6 +69,7 @@ class Counter:
         outbox: Outbox,
         perception: Perception,
         software: str,
+        steps: UnwrittenSteps | None = None,
         on_unit: Callable[[str, Permitted[MediaUnit]], None] | None = None,
         on_end: Callable[[SessionResult], None] | None = None,
     ) -> None:
@@ -77,6 +80,7 @@ class Counter:
         self._outbox = outbox
         self._perception = perception
         self._software = software
+        self._steps = steps
         self._on_unit = on_unit
         self._on_end = on_end
         self._lock = threading.Lock()
@@ -105,6 +109,7 @@ class Counter:
             analysis=self._perception.open_session(grant.purposes, zone=self._zone, voice=self._voice),
             outbox=self._outbox,
             software=self._software,
+            steps=self._steps,
             on_unit=None if on_unit is None else lambda unit: on_unit(code, unit),
             on_end=self._session_ended,
         )

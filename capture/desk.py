@@ -19,6 +19,7 @@ from consent.purpose import Purpose
 from consent.receipt import code_digest, new_code
 from consent.record import VALIDITY_LIMIT_S, Channel, IndicatedBy, draft, new_id
 from consent.state import ERASING, State
+from consent.stopping import StopMethod
 from consent.terms import load_terms
 from consent.uptime import uptime_ns
 from inference.signal import Ballot
@@ -39,6 +40,7 @@ _log = structlog.get_logger(__name__)
 _ASKED: Final = (Purpose.IMAGE, Purpose.VOICE)
 _ANSWERED: Final = frozenset(State) - {State.OFFERED, State.DEFERRED}
 """States of whoever gave an answer: they get a receipt of it."""
+_STOPPABLE: Final = frozenset({State.OFFERED, State.GIVEN})
 
 
 class Phase(StrEnum):
@@ -67,7 +69,9 @@ class DeskView:
         purposes: What was given; empty while the answer is open.
         capture_on: Whether a device may be open now: what the lamp shows.
         remaining_s: Time left for a page that does not stay; None for the others.
-        service_open: Whether a citizen is being served. All that an officer may see.
+        service_open: Whether a citizen is being served.
+        ended_how: The method of the step that ended the consent or the question; None before, and where
+            it is not known.
     """
 
     counter: str
@@ -78,6 +82,20 @@ class DeskView:
     capture_on: bool
     remaining_s: float | None
     service_open: bool
+    ended_how: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OfficerView:
+    """All that an officer may see: what officers did themselves.
+
+    Attributes:
+        service_open: Whether a citizen is being served.
+        with_child: Whether the officer declared that a child is there in this service.
+    """
+
+    service_open: bool
+    with_child: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +170,11 @@ class Desk:
         self._device_key_id = device_key_id
         self._monotonic_ns = monotonic_ns
         self._lock = threading.RLock()
-        self._open = False
+        self._open = self._with_child = False
         self._record_id: UUID | None = None
         self._grant: Grant | None = None
         self._state: State | None = None
+        self._ended_how: str | None = None
         self._code: str | None = None
         self._shown: dict[str, tuple[Notice, int]] = {}
         self._deadline_ns = 0
@@ -168,10 +187,12 @@ class Desk:
         channel: Channel = Channel.KIOSK,
         *,
         session_id: UUID | None = None,
+        with_child: bool = False,
     ) -> UUID:
         """Open the service of the next citizen and put the question.
 
-        A service that is still open ends first.
+        A service that is still open ends first. Where a child is there, no question is put: the log has
+        the offer, so that the service counts, and that it ended before anybody saw it.
 
         Returns:
             The id of the new consent record.
@@ -182,8 +203,9 @@ class Desk:
         """
         with self._lock:
             self._end_service()
-            self._open, self._record_id, self._grant, self._state = True, None, None, None
-            self._code = None
+            self._record_id, self._grant, self._state = None, None, None
+            self._open, self._with_child = True, with_child
+            self._code = self._ended_how = None
             self._shown, self._farewell = {}, None
             code = new_code()
             notice = self.notices.current(language)
@@ -203,6 +225,8 @@ class Desk:
             self._code = code
             self._record_id, self._state = record.record_id, State.OFFERED
             self._deadline_ns = self._monotonic_ns() + int(self.decision_timeout_s * 1e9)
+            if with_child:
+                self._defer(StopMethod.ACCOMPANIED_CHILD.value, IndicatedBy.CONTROLLER)
             return record.record_id
 
     def show(
@@ -267,8 +291,10 @@ class Desk:
                 notice=notice.reference(self.purposes, channel),
             )
             self._state = state
-            if state is State.GIVEN:
+            if state is State.GIVEN and not self._with_child:
                 self._launch(record_id)
+            elif state is State.GIVEN:  # the switch came while this was written: it waits for the lock
+                self._revoke_for_child(record_id)
             return state
 
     def receipt(self, record_id: UUID) -> Receipt:
@@ -298,7 +324,33 @@ class Desk:
         self._write(record_id, State.WITHDRAWN, IndicatedBy.CITIZEN, method)
         with self._lock:
             if record_id == self._record_id:
-                self._state = State.WITHDRAWN
+                self._state, self._ended_how = State.WITHDRAWN, method
+
+    def declare_child(self) -> None:
+        """Take the officer's word that a child is there: nothing is captured in this service any more.
+
+        An open question closes, a given consent is revoked, and where neither is, nothing happens. Capture
+        stops before anything is written, and before anything is waited for. It cannot be taken back.
+        """
+        record_id, stoppable = self._record_id, self._state in _STOPPABLE
+        if not self._open or self._with_child:
+            return
+        # Outside the lock, as a withdrawal: whoever decides just now finds both before a device opens.
+        self._with_child = True
+        if record_id is None:  # the question could not even be logged
+            return
+        if stoppable:
+            self._store.halt(record_id, State.REVOKED)
+        with self._lock:
+            try:
+                if record_id == self._record_id and self._state is State.OFFERED:
+                    self._defer(StopMethod.ACCOMPANIED_CHILD.value, IndicatedBy.CONTROLLER)
+                elif stoppable and (record_id != self._record_id or self._state is State.GIVEN):
+                    self._revoke_for_child(record_id)
+            except ConsentError as error:  # it had just ended in another way
+                _log.info("child_declared_after_the_end", counter=self.counter, reason=str(error))
+                if record_id == self._record_id:
+                    self._refresh()
 
     def revoke(self, record_id: UUID, method: str = "controller") -> None:
         """Stop the capture for the controller: a bystander, a child, an error of staff."""
@@ -378,6 +430,10 @@ class Desk:
             if self._grant is not None and self._grant.ended() and self._state is State.GIVEN:
                 self._refresh()
 
+    def officer_view(self) -> OfficerView:
+        """Return what the officer may see; waits for nothing, so that no delay tells of the log either."""
+        return OfficerView(self._open, self._open and self._with_child)
+
     def view(self) -> DeskView:
         """Return what the desk looks like now."""
         with self._lock:
@@ -405,6 +461,7 @@ class Desk:
                 capture_on=capture_on,
                 remaining_s=None if phase is Phase.IDLE else remaining_s,
                 service_open=self._open,
+                ended_how=None if phase is Phase.IDLE else self._ended_how,
             )
 
     def close(self) -> None:
@@ -439,6 +496,9 @@ class Desk:
             self._grant = self._gate.grant(record_id)
             self._start_capture(self._grant)
         except Exception:  # noqa: BLE001 - whatever failed, the service goes on and nothing is captured
+            if self._with_child:  # the switch ended it between the answer and the start
+                self._revoke_for_child(record_id)
+                return
             _log.exception("capture_not_started", counter=self.counter)
             self._step(record_id, State.REVOKED, IndicatedBy.CONTROLLER, "capture-not-started")
 
@@ -467,22 +527,33 @@ class Desk:
         except ConsentError as error:  # nothing hangs on it: the consent has ended before
             _log.warning("service_end_not_logged", counter=self.counter, error=str(error))
 
-    def _defer(self, method: str) -> None:
+    def _defer(self, method: str, by: IndicatedBy = IndicatedBy.SYSTEM) -> None:
         assert self._record_id is not None  # noqa: S101 - narrows for mypy: only an offer is deferred
-        self._state = State.DEFERRED
-        self._write(self._record_id, State.DEFERRED, IndicatedBy.SYSTEM, method)
+        self._state, self._ended_how = State.DEFERRED, method
+        self._write(self._record_id, State.DEFERRED, by, method)
+
+    def _revoke_for_child(self, record_id: UUID) -> None:
+        self._step(record_id, State.REVOKED, IndicatedBy.CONTROLLER, StopMethod.ACCOMPANIED_CHILD.value)
 
     def _step(self, record_id: UUID, to: State, by: IndicatedBy, method: str) -> None:
         self._write(record_id, to, by, method)
         if record_id == self._record_id:
-            self._state = to
+            self._state, self._ended_how = to, method
 
     def _write(self, record_id: UUID, to: State, by: IndicatedBy, method: str) -> None:
         self._steps.take(Step(record_id, to, by, method))
 
     def _refresh(self) -> None:
         assert self._record_id is not None  # noqa: S101 - narrows for mypy: a grant belongs to a record
+        waiting = self._steps.waiting(self._record_id)
+        if waiting is not None:  # the log cannot take it yet; it holds all the same
+            self._state, self._ended_how = waiting.to, waiting.method
+            return
         try:
-            self._state = self._store.state(self._record_id)
+            last = next(
+                item.event for item in reversed(self._store.events(self._record_id)) if item.event.state
+            )
+            self._state = last.state
+            self._ended_how = None if last.state in _STOPPABLE else last.method
         except LedgerError as error:
             _log.error("consent_state_unknown", counter=self.counter, error=str(error))

@@ -39,6 +39,7 @@ from capture.slip import LONGEST_SCAN, qr_svg, root_in_short
 from consent.errors import ConsentError, DecisionIncomplete, TransitionRefused
 from consent.speech import spoken
 from consent.state import State
+from consent.stopping import StopMethod
 from inference.signal import Criterion
 
 if TYPE_CHECKING:
@@ -60,7 +61,12 @@ _QUIET: Final = {
     Phase.SERVING: ("serving_title", "serving_text"),
     Phase.THANKS: ("thanks_title", "thanks_text"),
 }
-
+_STOPPED: Final[Mapping[tuple[State | None, str | None], tuple[str, str]]] = {
+    (State.REVOKED, StopMethod.SECOND_FACE): ("stopped_title", "stopped_second_face"),
+    (State.REVOKED, StopMethod.ACCOMPANIED_CHILD): ("stopped_title", "stopped_child"),
+    (State.DEFERRED, StopMethod.ACCOMPANIED_CHILD): ("serving_title", "unasked_child"),
+}
+"""What the screen says while the service goes on without capture, where there is a reason to tell."""
 
 _AFTER: Final = frozenset({Phase.IDLE, Phase.RATING, Phase.RECEIPT, Phase.THANKS})
 """Phases in which nobody is served: the consent's state may change behind them, the page does not."""
@@ -265,6 +271,8 @@ class _Pages:
         title, text = _QUIET.get(view.phase, _QUIET[Phase.SERVING])
         if view.phase is Phase.SERVING and view.state is State.WITHDRAWN:
             title, text = "withdrawn_title", "withdrawn_text"
+        elif view.phase is Phase.SERVING:
+            title, text = _STOPPED.get((view.state, view.ended_how), (title, text))
         words = self._pages.words[language]
         return self._screen_page(
             "message.html",

@@ -1,4 +1,4 @@
-"""The officer's pages: the next citizen, the end of a service, and nothing that depends on a choice.
+"""The officer's pages: the next citizen, a child that is there, the end of a service; nothing of a choice.
 
 They stand on a port of their own behind a secret of their own. `hailong edge officer-link` prints the
 link that opens them on the officer's tablet; a browser without it gets 403, whatever happens at the counter.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -66,6 +67,7 @@ def build_officer_pages(desks: Mapping[str, Desk], secret: OfficerSecret) -> Sta
         Route("/officer/{counter}", pages.officer),
         Route("/officer/{counter}/state", pages.state),
         Route("/officer/{counter}/next", pages.next_citizen, methods=["POST"]),
+        Route("/officer/{counter}/child", pages.child, methods=["POST"]),
         Route("/officer/{counter}/finish", pages.finish, methods=["POST"]),
         static_files(),
     ]
@@ -93,22 +95,29 @@ class _OfficerPages:
             "officer.html",
             language_of(request),
             counter=desk.counter,
-            service_open=desk.view().service_open,
+            view=desk.officer_view(),
         )
 
     def state(self, request: Request) -> Response:
         desk = self._pages.desk(request)
-        service = "open" if desk.view().service_open else "closed"
+        service = "open" if desk.officer_view().service_open else "closed"
         return JSONResponse({"counter": desk.counter, "service": service})
 
     async def next_citizen(self, request: Request) -> Response:
         desk = self._pages.desk(request)
         async with request.form(max_files=0, max_fields=FORM_LIMIT) as form:
-            language = form_language(form)
+            language, with_child = form_language(form), form.get("child") == "yes"
         try:
-            await _in_even_time(desk.offer)
+            await _in_even_time(partial(desk.offer, with_child=with_child))
         except ConsentError as error:  # the service goes on without a question
             _log.error("kiosk_offer_failed", counter=desk.counter, error=str(error))
+        return see(f"/officer/{desk.counter}", language)
+
+    async def child(self, request: Request) -> Response:
+        desk = self._pages.desk(request)
+        async with request.form(max_files=0, max_fields=FORM_LIMIT) as form:
+            language = form_language(form)
+        await _after_one_step(desk.declare_child, desk.counter)
         return see(f"/officer/{desk.counter}", language)
 
     async def finish(self, request: Request) -> Response:
@@ -133,6 +142,24 @@ async def _in_even_time(work: Callable[[], object]) -> None:
         await run_in_threadpool(work)
     finally:
         await asyncio.sleep(_STEP_S - (time.monotonic() - begun) % _STEP_S)
+
+
+async def _after_one_step(work: Callable[[], object], counter: str) -> None:
+    """Do it, and answer after one step, done or not.
+
+    With a citizen who agreed this writes to the log, with one who refused it does not: a log that answers
+    late must not show in the answer.
+    """
+    step = asyncio.ensure_future(asyncio.sleep(_STEP_S))
+    doing = asyncio.ensure_future(run_in_threadpool(work))
+    doing.add_done_callback(partial(_told, counter))
+    await step
+
+
+def _told(counter: str, done: asyncio.Future[object]) -> None:
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        _log.error("kiosk_child_not_noted", counter=counter, error=str(error))
 
 
 class OfficerServer(LoopbackServer):

@@ -9,6 +9,9 @@ signal and a withdrawal always wins:
    refused and the held signal is discarded;
 4. the signal is *released* to the uplink.
 
+Where the analysis says that the session must stop (a second face at the seat), capture ends before
+anything is written, the consent is revoked, and nothing of the session leaves.
+
 The session has its slot in the consent log: it is opened before a device is, and closed in
 one step with 3, together with the commitment to the signal. A slot without an end is a
 session that was lost.
@@ -29,6 +32,7 @@ from capture.faults import named
 from capture.outbox import NotHeld, OutboxFull
 from capture.session_meter import SessionMeter
 from capture.source import SourceState
+from capture.unwritten import Step, UnwrittenSteps
 from consent.entry import Outcome
 from consent.errors import (
     ConsentError,
@@ -64,6 +68,8 @@ _OUTCOMES: Final = {
     State.EXPIRED: Outcome.NOTHING,
 }
 """What came of a session that ended without a signal, by the state of its consent."""
+_STOPPED: Final = frozenset({State.REVOKED, State.INVALIDATED})
+_HALTED: Final = _STOPPED | {State.WITHDRAWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,7 @@ class ServiceSession:
         analysis: Takes what is read.
         outbox: Takes the signal.
         software: Version that the signal states.
+        steps: Takes a stop to the log, and keeps it where that cannot be written; shared by the sessions.
         on_unit: Told of each unit that was read, for progress.
         on_end: Told of the result in the session's own thread.
     """
@@ -116,6 +123,7 @@ class ServiceSession:
         analysis: SessionAnalysis,
         outbox: Outbox,
         software: str,
+        steps: UnwrittenSteps | None = None,
         on_unit: Callable[[Permitted[MediaUnit]], None] | None = None,
         on_end: Callable[[SessionResult], None] | None = None,
     ) -> None:
@@ -128,10 +136,12 @@ class ServiceSession:
         self._analysis = analysis
         self._outbox = outbox
         self._software = software
+        self._steps = steps if steps is not None else UnwrittenSteps(store)
         self._on_unit = on_unit
         self._on_end = on_end
         self._meter = SessionMeter(store, grant.record_id, self._source.health)
         self._slot_open = self._failed = False
+        self._stop: str | None = None
         self._started = datetime.now(UTC)
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
@@ -179,7 +189,10 @@ class ServiceSession:
         try:
             error = self._open_slot()
             if self._slot_open:
-                error = self._read()
+                try:
+                    error = self._read()
+                finally:  # the devices are closed
+                    self._log_stop()
                 signal = self._conclude()
         except Exception as failure:  # noqa: BLE001 - the thread ends here: capture is off, health shows why
             error = named(failure)
@@ -235,10 +248,18 @@ class ServiceSession:
         """Return the state of the consent at the end, and what broke off the session."""
         if not self._grant.ended():
             return State.GIVEN, error
-        if self._grant.ended_by is None:  # nobody ended it: the lease was lost
+        ended_by = self._grant.ended_by
+        if ended_by is None:  # nobody ended it: the lease was lost
             self._revoke("lease-lost")
             return State.REVOKED, error or "the consent log could not be read, so capture was stopped"
-        return self._grant.ended_by, error  # a withdrawal counts before it is written
+        if ended_by in _HALTED:
+            try:
+                logged = self._store.state(self.record_id)
+            except ConsentError:
+                return ended_by, error
+            if logged in _HALTED:  # of two who ended it at once the log took one
+                return logged, error
+        return ended_by, error  # it counts before it is written
 
     def _read(self) -> str | None:
         """Feed the analysis until the source or the grant ends; returns what broke it off."""
@@ -254,12 +275,36 @@ class ServiceSession:
                         break  # the grant ended between the gate and here
                     if self._on_unit is not None:
                         self._on_unit(unit)
+                    if self._must_stop():
+                        break
         except NotPermitted:
             return None
         except CaptureError as broken:
             _log.warning("capture broke off", counter=self._counter, error=str(broken))
             return str(broken)
         return None if self._meter.units else self.trouble  # a device that was waited for in vain
+
+    def _must_stop(self) -> bool:
+        """End the consent where the analysis says so: first the capture, then what is in memory."""
+        reason = self._analysis.stop
+        if reason is None:
+            return False
+        self._stop = reason.value
+        self._store.halt(self.record_id, State.REVOKED)
+        self._analysis.purge()
+        return True
+
+    def _log_stop(self) -> None:
+        """Write why the analysis ended the consent; what the log cannot take yet is kept for it."""
+        if self._stop is None:
+            return
+        self._outbox.discard(self.record_id)
+        if self._grant.ended_by is not State.REVOKED:
+            return  # the citizen was faster, or its time ran out: that step is theirs to write
+        try:
+            self._steps.take(Step(self.record_id, State.REVOKED, IndicatedBy.CONTROLLER, self._stop))
+        except ConsentError as error:  # the officer's switch was written first
+            _log.info("session_stop_not_needed", counter=self._counter, reason=str(error))
 
     def _conclude(self) -> Signal | None:
         if not self._may_conclude():
@@ -296,6 +341,8 @@ class ServiceSession:
 
     def _may_conclude(self) -> bool:
         """Tell whether a signal may be made: while the consent is given, or after its time ran out."""
+        if self._stop is not None:
+            return False
         return not self._grant.ended() or self._grant.ended_by is State.EXPIRED
 
     def _release(self) -> bool:
@@ -331,6 +378,8 @@ class ServiceSession:
         self._meter.log_gap(worth_ms=1)
         summary = self._meter.summary(outcome, commitment)
         while True:
+            if self._grant.ended_by in _STOPPED:  # its step may wait for the log: commit to nothing
+                return False
             try:
                 if self._grant.ended_by is State.EXPIRED:  # the consent is closed: only the slot is left
                     self._store.session_ended(self.record_id, summary)

@@ -92,7 +92,7 @@ class UnwrittenSteps:
     def retry(self) -> int:
         """Take what waits to the log; returns how many steps still wait."""
         with self._lock:
-            for slot, step in tuple(self._waiting.items()):
+            for slot, step in self._in_order():
                 try:
                     self._store.apply(step.record_id, step.to, step.by, step.method)
                 except LedgerUnavailable:
@@ -110,9 +110,18 @@ class UnwrittenSteps:
         with self._lock:
             return frozenset(step.record_id for step in self._waiting.values())
 
+    def waiting(self, record_id: UUID) -> Step | None:
+        """Return the step of a record that the log takes next; None where none waits."""
+        with self._lock:
+            return next((step for _, step in self._in_order() if step.record_id == record_id), None)
+
     def __len__(self) -> int:
         """Return how many steps wait."""
         return len(self._waiting)
+
+    def _in_order(self) -> list[tuple[int, Step]]:
+        """Return what waits, the citizens' own word first: of two ends of one consent the log takes one."""
+        return sorted(self._waiting.items(), key=lambda item: (item[1].to is not State.WITHDRAWN, item[0]))
 
     def _keep(self, step: Step) -> None:
         with self._lock:

@@ -260,6 +260,7 @@ class EdgeWorker:
                 outbox=self.outbox,
                 perception=perception,
                 software=SOFTWARE,
+                steps=self.steps,
                 on_unit=self.listeners.unit,
                 on_end=self._session_ended,
             )

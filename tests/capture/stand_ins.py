@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from inference.session import StopReason
 from inference.signal import Change, Estimate, ModelVersion, Quality, Signal
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class CountingAnalysis:
         self.purposes = purposes
         self.taken: list[Purpose] = []
         self.purged = 0
+        self.stop: StopReason | None = None
         self._on_take = on_take
 
     def take(self, unit: Permitted[Any]) -> None:

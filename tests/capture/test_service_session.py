@@ -28,7 +28,7 @@ from consent.record import IndicatedBy
 from consent.session_keys import commitment
 from consent.state import State
 from inference.media import Frame
-from inference.session import SessionFacts
+from inference.session import SessionFacts, StopReason
 from inference.signal import Change, Estimate, Quality, Signal
 
 GIVEN = ConsentScript(decision="given", purposes=frozenset({Purpose.IMAGE, Purpose.VOICE}))
@@ -83,6 +83,7 @@ class Analysis:
         self.face_s = face_s
         self.taken = 0
         self.purged = 0
+        self.stop: StopReason | None = None
         self.facts: SessionFacts | None = None
         self.on_take: Callable[[int], None] | None = None
         self.on_finish: Callable[[], None] | None = None
