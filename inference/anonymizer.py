@@ -11,29 +11,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-import cv2
-import numpy as np
 import structlog
 
 from inference.errors import SettingError
+from inference.face_search import joined
+from inference.landmark_drawing import draw_faces
+from inference.masks import covered_whole, grown, mask_boxes
 from inference.tracking import intersection_over_union
+from inference.unexplained_motion import MotionWatch
 from inference.zones import frame_size
-from models.face_detectors import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
+    import numpy as np
     from numpy.typing import NDArray
 
-    from models.face_detectors import FaceDetector
+    from inference.zones import SeatZone
+    from models.face_detectors import Box, FaceDetector
 
 _log = structlog.get_logger(__name__)
 _NS: Final = 1_000_000_000
-_INK: Final = (48, 48, 48)
-_LOOK: Final = (64, 36)
-"""Width and height at which pictures are compared for motion."""
 
 
 class Doubt(StrEnum):
@@ -61,6 +59,9 @@ class AnonymizerConfig:
             measure a face is too little to hide one: a mask too many costs nothing.
         motion_step: Change of grey, 0 to 255, that counts as motion.
         motion_share: Share of the picture that moves outside the covered people from which it counts.
+        style: `mask` for the bare mask, `drawing` for a plain face on it that shows how the head is
+            turned and is the same for everybody.
+        closer_hz: How often in a second of capture time the closer look is taken, where there is one.
     """
 
     grow: float = 0.35
@@ -72,6 +73,8 @@ class AnonymizerConfig:
     max_threshold: float = 0.15
     motion_step: float = 18.0
     motion_share: float = 0.006
+    style: Literal["mask", "drawing"] = "mask"
+    closer_hz: float = 2.0
 
     def __post_init__(self) -> None:
         """Refuse what would uncover a face."""
@@ -82,6 +85,28 @@ class AnonymizerConfig:
                 f"With detect_hz {self.detect_hz} a detection is older than late_s ({self.late_s} s) before "
                 "the next is due, and every picture would be covered. Raise one of them."
             )
+        if self.style not in {"mask", "drawing"}:
+            raise SettingError(f"There is no style '{self.style}': take 'mask' or 'drawing'.")
+        if not self.hold_s * self.closer_hz >= 1.0:
+            raise SettingError(
+                f"With closer_hz {self.closer_hz} a face that only the closer look finds is uncovered after "
+                f"hold_s ({self.hold_s} s), before the next look. Raise one of them."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """What has to be painted over in one picture.
+
+    Attributes:
+        boxes: Grown boxes.
+        faces: The faces of the newest detection, as they were found.
+        doubt: Why the whole picture has to be; None where the boxes are enough.
+    """
+
+    boxes: tuple[Box, ...]
+    faces: tuple[Box, ...]
+    doubt: Doubt | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +121,39 @@ class Anonymizer:
     Args:
         detector: Runs on the whole picture, not on the seat alone, with a low threshold.
         config: How much is painted over.
+        zone: Its privacy masks are painted before anything reads the picture.
+        closer: Looks more closely, at the first picture and `closer_hz` times a second.
 
     Raises:
-        SettingError: The detector keeps back faces that it is not sure of.
+        SettingError: A detector keeps back faces that it is not sure of.
     """
 
-    def __init__(self, detector: FaceDetector, config: AnonymizerConfig | None = None) -> None:
+    def __init__(
+        self,
+        detector: FaceDetector,
+        config: AnonymizerConfig | None = None,
+        *,
+        zone: SeatZone | None = None,
+        closer: FaceDetector | None = None,
+    ) -> None:
         """Start without a detection: the first picture is believed only after one."""
         self._detector = detector
+        self._closer = closer
         self._config = config or AnonymizerConfig()
-        if detector.threshold > self._config.max_threshold:
-            raise SettingError(
-                f"The detector {detector.name} reports faces from a score of {detector.threshold:g}, and "
-                f"masks need less certain ones too. Load it with threshold={self._config.max_threshold:g}."
-            )
+        for one in (detector,) if closer is None else (detector, closer):
+            if one.threshold > self._config.max_threshold:
+                raise SettingError(
+                    f"The detector {one.name} reports faces from a score of {one.threshold:g}, and "
+                    "masks need less certain ones too. Load it with "
+                    f"threshold={self._config.max_threshold:g}."
+                )
+        self._zone = zone
+        self._size: tuple[int, int] | None = None
         self._held: list[_Held] = []
         self._detected_ns: int | None = None
+        self._closer_ns: int | None = None
         self._failed = False
-        self._look: NDArray[np.float32] | None = None
+        self._motion = MotionWatch(step=self._config.motion_step, share=self._config.motion_share)
         self._crowded = False
         self._moved_ns: int | None = None
         self._doubt: Doubt | None = Doubt.NEVER_DETECTED
@@ -133,25 +173,70 @@ class Anonymizer:
         Raises:
             FrameError: The picture is not uint8 BGR.
         """
-        frame_size(image)
-        if self._detected_ns is not None and captured_ns < self._detected_ns:
-            self._held, self._detected_ns, self._look = [], None, None  # the clock jumped: start again
+        return self.paint(image, self.cover(image, captured_ns))
+
+    def cover(self, image: NDArray[np.uint8], captured_ns: int) -> Cover:
+        """Tell what has to be painted over in the next picture of the stream.
+
+        Args:
+            image: BGR, uint8.
+            captured_ns: Its capture time.
+
+        Raises:
+            FrameError: The picture is not uint8 BGR.
+        """
+        size = frame_size(image)
+        if self._zone is not None:
+            image = self._zone.burn(image)
+        jumped = self._detected_ns is not None and captured_ns < self._detected_ns
+        if jumped or size != self._size:  # places and times of before mean nothing now: start again
+            self._size, self._held, self._detected_ns, self._closer_ns = size, [], None, None
+            self._crowded, self._moved_ns = False, None
+            self._motion.forget()
         if self._due(captured_ns):
             self._detect(image, captured_ns)
-        covered = self._covered(captured_ns)
-        moved = self._motion(image, covered)
-        self._doubt = self._doubts(captured_ns, moved=moved)
-        if self._doubt is not None:
-            return np.full_like(image, _INK[0])
-        return mask_boxes(image, covered)
+        boxes = self._covered(captured_ns)
+        if self._motion.unexplained(image, boxes):
+            self._moved_ns = captured_ns
+        self._doubt = self._doubts(captured_ns)
+        faces = tuple(held.box for held in self._held if held.seen_ns == self._detected_ns)
+        return Cover(tuple(boxes), faces, self._doubt)
+
+    def paint(self, image: NDArray[np.uint8], cover: Cover) -> NDArray[np.uint8]:
+        """Return a copy of a picture with what a cover names painted over, privacy masks too.
+
+        Raises:
+            FrameError: The picture is not uint8 BGR.
+        """
+        frame_size(image)
+        if cover.doubt is not None:
+            return covered_whole(image)
+        masked = mask_boxes(image if self._zone is None else self._zone.burn(image), cover.boxes)
+        return draw_faces(masked, cover.faces) if self._config.style == "drawing" else masked
 
     def _due(self, now_ns: int) -> bool:
         period_ns = _NS / self._config.detect_hz
         return self._detected_ns is None or self._failed or now_ns - self._detected_ns >= period_ns - 500_000
 
+    def _find(self, image: NDArray[np.uint8], now_ns: int) -> tuple[Box, ...]:
+        boxes = self._detector.detect(image)
+        if self._closer is not None and (
+            self._closer_ns is None or now_ns - self._closer_ns >= _NS / self._config.closer_hz - 500_000
+        ):
+            boxes = joined([*boxes, *self._closer.detect(image)])
+            self._closer_ns = now_ns
+        for box in boxes:
+            if (
+                not all(map(math.isfinite, (box.x1, box.y1, box.x2, box.y2)))
+                or box.x2 < box.x1
+                or box.y2 < box.y1
+            ):
+                raise ValueError(f"{self._detector.name} found a face without a place: {box}.")
+        return boxes
+
     def _detect(self, image: NDArray[np.uint8], now_ns: int) -> None:
         try:
-            boxes = self._detector.detect(image)
+            boxes = self._find(image, now_ns)
         except Exception:  # noqa: BLE001 - whatever a detector fails with, the picture is covered
             if not self._failed:
                 _log.exception("anonymizer_detector_failed")
@@ -180,26 +265,7 @@ class Anonymizer:
             if now_ns - held.seen_ns <= self._config.hold_s * _NS
         ]
 
-    def _motion(self, image: NDArray[np.uint8], covered: Sequence[Box]) -> bool:
-        """Tell whether something moved where no covered person explains it."""
-        height, width = image.shape[:2]
-        small = cv2.resize(image, _LOOK, interpolation=cv2.INTER_AREA)
-        look = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
-        before, self._look = self._look, look
-        if before is None:
-            return False
-        moving = np.abs(look - before) > self._config.motion_step
-        for box in covered:  # a face explains itself and the body below it
-            size = box.width
-            x1 = max(0, math.floor((box.x1 - size) / width * _LOOK[0]))
-            x2 = max(0, math.ceil((box.x2 + size) / width * _LOOK[0]))
-            y1 = max(0, math.floor(box.y1 / height * _LOOK[1]))
-            moving[y1:, x1:x2] = False
-        return float(moving.mean()) > self._config.motion_share
-
-    def _doubts(self, now_ns: int, *, moved: bool) -> Doubt | None:
-        if moved:
-            self._moved_ns = now_ns
+    def _doubts(self, now_ns: int) -> Doubt | None:
         if self._failed:
             return Doubt.DETECTOR_FAILED
         if self._detected_ns is None:
@@ -211,21 +277,3 @@ class Anonymizer:
         if self._moved_ns is not None and 0 <= now_ns - self._moved_ns <= self._config.late_s * _NS:
             return Doubt.MOTION_WITHOUT_FACE
         return None
-
-
-def grown(box: Box, share: float) -> Box:
-    """Return a box that reaches a share of its longer side further on every side."""
-    more = share * max(box.width, box.height)
-    return Box(box.x1 - more, box.y1 - more, box.x2 + more, box.y2 + more, box.score)
-
-
-def mask_boxes(image: NDArray[np.uint8], boxes: Iterable[Box]) -> NDArray[np.uint8]:
-    """Return a copy with each box painted over, rounded outwards."""
-    height, width = frame_size(image)
-    masked = image.copy()
-    for box in boxes:
-        x1, y1 = max(0, math.floor(box.x1)), max(0, math.floor(box.y1))
-        x2, y2 = min(width, math.ceil(box.x2)), min(height, math.ceil(box.y2))
-        if x2 > x1 and y2 > y1:
-            masked[y1:y2, x1:x2] = _INK
-    return masked

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from inference.anonymizer import Anonymizer, AnonymizerConfig, Doubt, grown, mask_boxes
+from inference.anonymizer import Anonymizer, AnonymizerConfig, Doubt
 from inference.errors import FrameError, SettingError
+from inference.masks import grown, mask_boxes
 from models.face_detectors import Box
 
 if TYPE_CHECKING:
