@@ -1,4 +1,4 @@
-"""`hailong bench`: what a session costs over the bare models, what the log costs, what the centre takes.
+"""`hailong bench`: what a session costs over the bare models, what faces and the log cost, the ingest.
 
 CPU seconds are compared, not wall time, and only ratios of one run are quoted: the
 machines this runs on are shared. Each run writes a dated record.
@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from capture.bench_faces import measure_faces
 from capture.commands import quiet_logs
 from capture.consent_script import ConsentScript
 from capture.cost import TRANSCRIPTION, CpuMeter, transcriber_cpu_s
@@ -47,13 +48,17 @@ def run_bench(
     / "satisfied.mp4",
     folder: Annotated[Path, typer.Option(help="Where the dated record is written.")] = ROOT / "benchmarks",
     *,
+    faces: Annotated[bool, typer.Option(help="Also measure faces: every part, a long session.")] = True,
     ingest: Annotated[bool, typer.Option(help="Also measure what the centre takes.")] = True,
     log: Annotated[bool, typer.Option(help="Also measure the log: appends, proofs, whole checks.")] = True,
 ) -> None:
-    """Measure one recording through the whole edge, the log, and the centre's ingest."""
+    """Measure one recording through the whole edge, faces, the log, and the centre's ingest."""
     quiet_logs()
     typer.echo(f"edge: {media.name} …", err=True)
     record: dict[str, Any] = {"machine": machine(), "edge": measure_edge(media)}
+    if faces:
+        typer.echo("faces: every part, 10,000 frames of one session …", err=True)
+        record["faces"] = measure_faces(media, SOFTWARE)
     if log:
         typer.echo("log: append, prove, verify; a million entries checked …", err=True)
         record["log"] = measure_log().document()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capture.consent_script import ConsentScript
-    from capture.source import MediaUnit
+    from capture.source import MediaSource, MediaUnit
     from consent.gate import Permitted
     from inference.perception import Perception
     from inference.signal import Signal
@@ -60,6 +60,7 @@ def replay(
     counter: CounterConfig,
     software: str,
     on_unit: Callable[[str, Permitted[MediaUnit]], None] | None = None,
+    source: MediaSource | None = None,
 ) -> Replayed:
     """Read one recording as fast as the networks go.
 
@@ -74,6 +75,7 @@ def replay(
         counter: Zone and channels to read it with.
         software: Version that the signal states.
         on_unit: Told of each unit that was read.
+        source: Where the media comes from; None for the file.
     """
     with (
         tempfile.TemporaryDirectory(prefix="hailong-replay-") as folder,
@@ -108,7 +110,7 @@ def replay(
                 software=software,
                 on_unit=see,
             )
-            source = oriented(counter, RecordingSource(media))
+            source = oriented(counter, RecordingSource(media) if source is None else source)
             result = served.session(gate.grant(record_id), source).run()
             return Replayed(media, result.state, result.signal, result.error)
         finally:

@@ -31,7 +31,7 @@ _NS: Final = 1_000_000_000
 class _Role(Enum):
     """Stroke of a box: colour, width, dashes."""
 
-    CITIZEN = ("#00c853", 4.0, "none")
+    CITIZEN = ("#3dff8f", 4.0, "none")
     OTHER = ("#ffab00", 4.0, "14 7")
     BYSTANDER = ("#ffffff", 2.5, "3 5")
 
@@ -131,7 +131,7 @@ def _seat(zone: SeatZone, height: float, words: Words) -> list[str]:
     return [
         path(inside, closed=True, fill="none", stroke="#000", stroke_width=4, stroke_opacity=0.6),
         path(inside, closed=True, fill="none", stroke="#fff", stroke_width=1.6, stroke_dasharray="10 6"),
-        *_tag(_Place(left + 4, low - 26, text_width(words.seat, _LABEL) + 10, 22), words.seat),
+        *_tag(_Place(left + 4, low - 26, text_width(words.seat, _LABEL) + 14, 22), words.seat),
     ]
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _NS: Final = 1_000_000_000
 _LEFT: Final = 168.0
 _RIGHT: Final = WIDTH - 20.0
-_TOP: Final = 62.0
+_TOP: Final = 72.0
 _PLOT: Final = 250.0
 _LANE: Final = 30.0
 _GAP: Final = 12.0
@@ -153,7 +153,7 @@ class Timeline:
         for (first, last), name in zip(compared or (), (self._words.start, self._words.end), strict=False):
             x1, x2 = self._x(first), self._x(last)
             yield rectangle((x1, _TOP), x2 - x1, floor - _TOP, fill="#e4e4e4")
-            yield text(((x1 + x2) / 2, floor - 6), name, anchor="middle", fill="#444", font_style="italic")
+            yield text(((x1 + x2) / 2, _TOP - 4), name, size=12, anchor="middle", font_style="italic")
         started = own_start(self._moments)
         if started is not None:
             y = self._y(started[0])
