@@ -20,7 +20,8 @@ from consent.record import IndicatedBy, draft
 from consent.state import State
 from consent.terms import load_terms
 from inference.errors import FrameError, SettingError
-from inference.face_evidence import FaceConfig, FaceReader
+from inference.face_config import FaceConfig
+from inference.face_evidence import FaceReader
 from inference.face_moments import FaceEvidence, FaceMoment, Glance
 from inference.face_quality import Rejection
 from inference.fusion import fuse
