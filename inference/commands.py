@@ -1,4 +1,4 @@
-"""Evaluation commands: `hailong eval expression|detection|transcription|sentiment`.
+"""Evaluation commands: `hailong eval expression|detection|anonymiser|transcription|sentiment`.
 
 Each measures what is shipped on the user's own labelled data; nothing is fitted. Progress
 goes to standard error; with `--json`, standard output is exactly one JSON object.
@@ -7,7 +7,7 @@ goes to standard error; with `--json`, standard output is exactly one JSON objec
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -43,11 +43,15 @@ def detection(
     images: Annotated[Path, typer.Option(help="Folder of pictures.")],
     gt: Annotated[Path, typer.Option(help="CSV: image, orig_w, orig_h, x1, y1, x2, y2.")],
     detector: Annotated[
-        str | None, typer.Option(help="centerface or yunet; the best one present if none.")
+        str | None, typer.Option(help="A detector's name; the best one present if none; 'all' for every one.")
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Smallest score that counts.")
     ] = None,
+    curve: Annotated[bool, typer.Option(help="Also give recall and precision at seven thresholds.")] = False,
+    conditions: Annotated[
+        bool, typer.Option(help="Also measure dark, noisy, blurred, grey … versions of the pictures.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure a face detector: recall and precision by face height."""
@@ -56,8 +60,49 @@ def detection(
 
         with bar("detection", "picture") as progress:
             figures = evaluate_detection(
-                images, gt, Registry.default(), progress, detector=detector, threshold=threshold
+                images,
+                gt,
+                Registry.default(),
+                progress,
+                detector=detector,
+                threshold=threshold,
+                curve=curve,
+                conditions=conditions,
             )
+    print_figures(figures, as_json=as_json)
+
+
+@evaluate.command()
+def anonymiser(
+    *,
+    video: Annotated[Path | None, typer.Option(help="A recording; or give --npz.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="CSV: frame, x1, y1, x2, y2.")] = None,
+    result: Annotated[Path | None, typer.Option(help="Judge this result of another program instead.")] = None,
+    npz: Annotated[Path | None, typer.Option(help="Face pack: arrays images, person.")] = None,
+    attacker: Annotated[
+        Path | None, typer.Option(help="With --npz: your own ONNX network that tells faces apart.")
+    ] = None,
+    style: Annotated[Literal["mask", "drawing"], typer.Option(help="Style of the masks.")] = "mask",
+    detector: Annotated[str | None, typer.Option(help="As for `hailong anonymise`.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what masks leave over: leaked frames of a recording, or faces of a pack under attack."""
+    if (video is None) == (npz is None):
+        raise typer.BadParameter("give either --video or --npz")
+    with explained():
+        from inference import evaluation_anonymizer, evaluation_attack  # noqa: PLC0415 - loads the networks
+
+        registry = Registry.default()
+        with bar("anonymiser", "step") as progress:
+            if npz is not None:
+                figures = evaluation_attack.evaluate_pack(
+                    npz, registry, progress, attacker=attacker, style=style, detector=detector
+                )
+            else:
+                assert video is not None  # noqa: S101 - one of the two was given
+                figures = evaluation_anonymizer.evaluate_video(
+                    video, registry, progress, truth=truth, result=result, style=style, detector=detector
+                )
     print_figures(figures, as_json=as_json)
 
 
