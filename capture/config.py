@@ -76,6 +76,33 @@ class KioskConfig(_Strict):
         return self.port + 1 if self.port else 0
 
 
+class PreviewConfig(_Strict):
+    """The masked picture for installers."""
+
+    enabled: Annotated[
+        bool, Field(description="Whether 'hailong preview' may open a camera; only while it is installed.")
+    ] = False
+
+
+class FacesConfig(_Strict):
+    """Which networks find and read faces, where they are not the ones hailong takes by itself."""
+
+    expression: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="Expression network: NAME or NAME@VERSION of a card, or deepface; left out: our pair.",
+        ),
+    ] = None
+    detector: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="Face detector: NAME or NAME@VERSION of a card; left out: the best one present.",
+        ),
+    ] = None
+
+
 Party = Annotated[str, Field(min_length=1, max_length=600)]
 
 
@@ -179,6 +206,8 @@ class EdgeConfig(BaseSettings):
     )
     kiosk: KioskConfig = KioskConfig()
     consent: ConsentConfig = ConsentConfig()
+    faces: FacesConfig = FacesConfig()
+    preview: PreviewConfig = PreviewConfig()
     counters: Annotated[tuple[CounterConfig, ...], Field(min_length=1, max_length=32)]
     metrics_port: Annotated[
         int | None,

@@ -10,7 +10,8 @@ from inference.face_evidence import FaceReader
 from inference.session import SessionAnalysis
 from inference.signal import ModelVersion
 from inference.voice_evidence import VoiceConfig, VoiceReader
-from models.expression import ExpressionModel, load_expression_model
+from models.expression_readers import load_expression_reader
+from models.expression_reading import ExpressionNetwork
 from models.face_detectors import FaceDetector, load_face_detector
 from models.text_sentiment import TextSentiment
 from models.transcribers import Transcriber, load_transcriber
@@ -34,21 +35,34 @@ class Perception:
     """
 
     detector: FaceDetector
-    expression: ExpressionModel
+    expression: ExpressionNetwork
     voice_activity: VoiceActivityNetwork
     transcriber: Transcriber
     sentiment: TextSentiment
 
     @classmethod
-    def load(cls, registry: Registry, *, threads: int = 1) -> Self:
+    def load(
+        cls,
+        registry: Registry,
+        *,
+        threads: int = 1,
+        expression: str | None = None,
+        detector: str | None = None,
+    ) -> Self:
         """Load every network from local files.
 
+        Args:
+            registry: Where files are looked up.
+            threads: Threads of each network.
+            expression: Name of the network that reads expressions; None for our own pair.
+            detector: Name of the face detector; None for the best one present.
+
         Raises:
-            ModelError: A file is missing or is not the one its card names.
+            ModelError: A name is unknown, a file is missing, or it is not the one its card names.
         """
         return cls(
-            detector=load_face_detector(registry, threads=threads),
-            expression=load_expression_model(registry, threads=threads),
+            detector=load_face_detector(registry, detector, threads=threads),
+            expression=load_expression_reader(registry, expression, threads=threads),
             voice_activity=load_voice_activity(registry),
             transcriber=load_transcriber(registry),
             sentiment=TextSentiment.load(registry),

@@ -10,6 +10,8 @@ ModelError
 ├── ProviderError          ONNX Runtime would not run the network as asked
 ├── CalibrationError       a calibration file does not fit its network
 ├── InputError             an image or a sound of the wrong kind
+├── OutputError            a network gave something other than its card says
+├── LibraryMissing         an optional library is not installed
 └── TranscriberError       the transcriber's process failed
     └── TranscriberTimeout it gave no answer in time
 """
@@ -55,6 +57,14 @@ class CalibrationError(ModelError, ValueError):
 
 class InputError(ModelError, ValueError):
     """An input has the wrong type, shape or content."""
+
+
+class OutputError(ModelError, RuntimeError):
+    """A network's output has another shape than its card says, or is not finite."""
+
+
+class LibraryMissing(ModelError, ImportError):  # noqa: N818 - reads as what happened, like its siblings
+    """A library that an adapter needs is not installed; the message says how to install it."""
 
 
 class TranscriberError(ModelError, RuntimeError):

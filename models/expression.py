@@ -1,4 +1,4 @@
-"""Facial expression as three calibrated probabilities: negative, neutral, positive."""
+"""The default reader of expressions: two networks and the calibration that joins them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import cv2
 import numpy as np
 
 from models.calibration import Calibration, read_calibration, shipped_calibration
-from models.errors import CardError, ModelFileMissing, UnknownModel
+from models.errors import ModelFileMissing, UnknownModel
+from models.expression_reading import (
+    Expression,
+    checked_labels,
+    checked_logs,
+    expressions,
+    summed_by_class,
+)
 from models.face_detectors import checked_image
 from models.session import ModelSession, open_session
 
@@ -21,55 +28,16 @@ if TYPE_CHECKING:
 
     from models.registry import ModelFile, Registry
 
+__all__ = ["NAME", "SECOND_NAME", "Expression", "ExpressionModel", "load_expression_model", "summed_by_class"]
+
 NAME: Final = "face-api-expression"
 SECOND_NAME: Final = "mini-xception"
 _SIDE_PX: Final = 112
 _SECOND_SIDE_PX: Final = 64
 _BATCH: Final = 32
-_RAW_CLASS: Final = {
-    "neutral": 1,
-    "happy": 2,
-    "sad": 0,
-    "angry": 0,
-    "fearful": 0,
-    "disgusted": 0,
-    # A surprised face at a counter is neither praise nor complaint.
-    "surprised": 1,
-}
-
+_GREY: Final = 128
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """What one face shows.
-
-    Attributes:
-        negative: Probability of an unpleasant expression, 0 to 1.
-        neutral: Probability of a neutral one (surprise included).
-        positive: Probability of a smile or laugh. The three sum to 1.
-        raw: The first network's own probabilities in the order of its card's labels.
-        arousal: How agitated the face looks, 0 calm to 1; None where the network does not tell.
-        sufficient: Whether the reading may count as evidence.
-    """
-
-    negative: float
-    neutral: float
-    positive: float
-    raw: tuple[float, ...]
-    arousal: float | None = None
-    sufficient: bool = True
-
-    @property
-    def valence(self) -> float:
-        """Pleasantness, -1 to 1."""
-        return self.positive - self.negative
-
-    @property
-    def confidence(self) -> float:
-        """Probability of the likeliest class."""
-        return max(self.negative, self.neutral, self.positive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +50,7 @@ class ExpressionModel:
         mirrored: Whether each face is also read mirrored, and both readings averaged.
         second: The network that reads beside the first, or None. Only the head joins the two.
         second_version: Its name, version and hash.
+        second_labels: Its labels, in order.
     """
 
     name: str
@@ -93,6 +62,7 @@ class ExpressionModel:
     session: ModelSession
     second: ModelSession | None = None
     second_version: tuple[str, str, str] | None = None
+    second_labels: tuple[str, ...] = ()
 
     @classmethod
     def load(
@@ -105,23 +75,22 @@ class ExpressionModel:
         second: ModelFile | None = None,
     ) -> ExpressionModel:
         """Open the network of a verified file, and the second network if its file is given."""
-        unknown = [label for label in file.card.labels if label not in _RAW_CLASS]
-        if unknown or not file.card.labels:
-            raise CardError(
-                f"The card of {file.card.key} has labels that have no class here: {unknown or 'none'}. "
-                f"Known labels are {', '.join(_RAW_CLASS)}."
-            )
+        labels = checked_labels(file.card)
         session = open_session(file.path, threads=threads)
         beside = None if second is None else open_session(second.path, threads=threads)
-        return cls(
+        model = cls(
             *file.version_of(),
-            file.card.labels,
+            labels,
             calibration,
             mirrored,
             session,
             beside,
             None if second is None else second.version_of(),
+            () if second is None else checked_labels(second.card),
         )
+        # A damaged network is found here, not at the first citizen.
+        model.predict([np.full((_SIDE_PX, _SIDE_PX, 3), _GREY, np.uint8)])
+        return model
 
     def version_of(self) -> tuple[str, str, str]:
         """Return name, version and hash as a signal records them.
@@ -154,17 +123,10 @@ class ExpressionModel:
         if not faces:
             return ()
         logs = self.log_probabilities(faces)
-        classes = self.classes(logs)
-        raw = np.exp(logs[:, : len(self.labels)])
-        raw /= raw.sum(axis=1, keepdims=True)
-        return tuple(
-            Expression(
-                negative=float(row[0]),
-                neutral=float(row[1]),
-                positive=float(row[2]),
-                raw=tuple(float(value) for value in own),
-            )
-            for row, own in zip(classes, raw, strict=True)
+        return expressions(
+            self.classes(logs),
+            logs[:, : len(self.labels)],
+            abstain_below=None if self.calibration is None else self.calibration.abstain_below,
         )
 
     def log_probabilities(self, faces: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
@@ -172,12 +134,14 @@ class ExpressionModel:
 
         With a second network its labels' columns follow the first's.
         """
-        parts = []
+        parts = [np.zeros((0, len(self.labels) + len(self.second_labels)))]
         for start in range(0, len(faces), _BATCH):
             crops = [checked_image(face) for face in faces[start : start + _BATCH]]
-            logs = self._run(self.session, np.stack([_picture(crop) for crop in crops]))
+            pictures = np.stack([_picture(crop) for crop in crops])
+            logs = self._run(self.session, pictures, self.labels, self.name)
             if self.second is not None:
-                beside = self._run(self.second, np.stack([_grey_picture(crop) for crop in crops]))
+                grey = np.stack([_grey_picture(crop) for crop in crops])
+                beside = self._run(self.second, grey, self.second_labels, SECOND_NAME)
                 logs = np.concatenate([logs, beside], axis=1)
             parts.append(logs)
         return np.concatenate(parts)
@@ -188,22 +152,14 @@ class ExpressionModel:
             return self.calibration.apply(log_probabilities)
         return summed_by_class(log_probabilities[:, : len(self.labels)], self.labels)
 
-    def _run(self, session: ModelSession, pictures: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _run(
+        self, session: ModelSession, pictures: NDArray[np.float32], labels: tuple[str, ...], name: str
+    ) -> NDArray[np.float64]:
         # Both readings in one run cost a little less than two runs.
         both = np.concatenate([pictures, pictures[:, :, ::-1]]) if self.mirrored else pictures
-        (logs,) = session.run({session.input_names[0]: both})
-        read = logs.astype(np.float64)
+        logs = session.run({session.input_names[0]: both})[0]
+        read = checked_logs(logs, len(both), labels, name)
         return (read[: len(pictures)] + read[len(pictures) :]) / 2 if self.mirrored else read
-
-
-def summed_by_class(log_probabilities: NDArray[np.float64], labels: Sequence[str]) -> NDArray[np.float64]:
-    """Add the network's own probabilities up to negative, neutral and positive, shape (n, 3)."""
-    shares = np.exp(log_probabilities)
-    shares /= shares.sum(axis=1, keepdims=True)
-    classes = np.zeros((len(shares), 3))
-    for column, label in enumerate(labels):
-        classes[:, _RAW_CLASS[label]] += shares[:, column]
-    return classes
 
 
 def _picture(face: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ import numpy as np
 from models.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -117,6 +118,111 @@ def score(probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> Sco
         ece=calibration_error(probabilities, classes),
         neutral_recall=float((chosen[neutral] == NEUTRAL).mean()) if neutral.any() else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """From which confidence on faces are named.
+
+    Attributes:
+        below: Faces whose likeliest class is less probable than this are uncertain.
+        kept: Share of faces that are not.
+        accuracy: Share of those that are right.
+    """
+
+    below: float
+    kept: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Faces whose likeliest class has a probability in one tenth.
+
+    Attributes:
+        above: Lower edge of the tenth.
+        faces: How many there are.
+        confidence: Their mean probability of the likeliest class.
+        accuracy: The share that was right.
+    """
+
+    above: float
+    faces: int
+    confidence: float
+    accuracy: float
+
+
+def abstention_bound(
+    probabilities: NDArray[np.float64],
+    classes: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    accuracy: float,
+) -> Bound:
+    """Return the lowest bound, in hundredths, at which the faces kept are right often enough.
+
+    Args:
+        probabilities: Of people whom the head never saw, shape (n, 3).
+        classes: Shape (n,).
+        weights: How much each face counts, shape (n,).
+        accuracy: Share of kept faces that must be right; where no bound reaches it, the highest is taken.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == classes
+    found = Bound(0.0, 1.0, 0.0)
+    for hundredth in range(34, 100):
+        kept = confidence >= hundredth / 100
+        if not kept.any():
+            break
+        share = float(weights[kept].sum() / weights.sum())
+        found = Bound(hundredth / 100, share, float((weights * right)[kept].sum() / weights[kept].sum()))
+        if found.accuracy >= accuracy:
+            break
+    return found
+
+
+def class_recalls(
+    probabilities: NDArray[np.float64], classes: NDArray[np.int64]
+) -> tuple[float | None, float | None, float | None]:
+    """Return the share of each class that is found: negative, neutral, positive; None where it is absent."""
+    chosen = probabilities.argmax(axis=1)
+    shares = [
+        float((chosen[classes == number] == number).mean()) if (classes == number).any() else None
+        for number in (NEGATIVE, NEUTRAL, POSITIVE)
+    ]
+    return shares[0], shares[1], shares[2]
+
+
+def confusion(probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count faces by true class (row) and likeliest class (column), shape (3, 3)."""
+    counts = np.zeros((3, 3), np.int64)
+    np.add.at(counts, (classes, probabilities.argmax(axis=1)), 1)
+    return counts
+
+
+def reliability(probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> tuple[ReliabilityBin, ...]:
+    """Return the bins that the expected calibration error is made of; empty ones are left out."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == classes
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    return tuple(
+        ReliabilityBin(
+            above=int(number) / _BINS,
+            faces=int((bins == number).sum()),
+            confidence=float(confidence[bins == number].mean()),
+            accuracy=float(right[bins == number].mean()),
+        )
+        for number in np.unique(bins)
+    )
+
+
+def abstention_curve(
+    probabilities: NDArray[np.float64], classes: NDArray[np.int64], shares: Sequence[float]
+) -> tuple[tuple[float, float], ...]:
+    """Return pairs (share kept, accuracy of what is kept), the least confident faces left out first."""
+    order = np.argsort(-probabilities.max(axis=1), kind="stable")
+    right = (probabilities.argmax(axis=1) == classes)[order]
+    counts = [max(1, round(share * len(right))) for share in shares]
+    return tuple((count / len(right), float(right[:count].mean())) for count in counts)
 
 
 def calibration_error(probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> float:

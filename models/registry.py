@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import platformdirs
 
-from models.card import ModelCard, Origin, Task, shipped_cards
+from models.card import ModelCard, Origin, Task, folder_cards, joined, shipped_cards
 from models.errors import ModelFileMissing, ModelHashMismatch, UnknownModel
 
 if TYPE_CHECKING:
@@ -96,13 +96,18 @@ class Registry:
     def default(cls) -> Registry:
         """Return the registry of this machine.
 
-        Order: `$HAILONG_MODELS_DIR`, the user's data folder, `<prefix>/share/hailong/models`.
+        Order: `$HAILONG_MODELS_DIR`, the user's data folder, `<prefix>/share/hailong/models`. Cards
+        that users put there (`card.toml`, `NAME.card.toml`) are known beside the shipped ones.
+
+        Raises:
+            CardError: A user's card is malformed, or takes the name of a shipped model.
         """
         folders = [writable_store()]
         if MODELS_DIR_VARIABLE in os.environ:
             folders.append(Path(platformdirs.user_data_dir("hailong", appauthor=False)) / "models")
         folders.append(Path(sys.prefix) / "share" / "hailong" / "models")
-        return cls(folders)
+        added = [card for folder in dict.fromkeys(folders) for card in folder_cards(folder)]
+        return cls(folders, joined(shipped_cards(), added))
 
     def cards(self, task: Task | None = None) -> tuple[ModelCard, ...]:
         """Return the known cards, all or those of one task."""

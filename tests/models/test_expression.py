@@ -78,7 +78,7 @@ def test_many_faces_read_as_each_alone(model: ExpressionModel) -> None:
 
 
 def test_the_version_names_the_calibration(model: ExpressionModel, bare: ExpressionModel) -> None:
-    assert model.version_of()[:2] == ("face-api-expression", "1.7.15-p1")
+    assert model.version_of()[:2] == ("face-api-expression", "1.7.15-p2")
     assert [name for name, _, _ in model.versions()] == ["face-api-expression", "mini-xception"]
     assert bare.version_of()[:2] == ("face-api-expression", "1.7.15")
     assert model.version_of()[2] == bare.version_of()[2]
@@ -95,7 +95,7 @@ def test_a_missing_second_network_is_said_and_leaves_one_with_its_own_calibratio
 ) -> None:
     registry = without_second(tmp_path)
     alone = load_expression_model(registry)
-    assert alone.version_of()[:2] == ("face-api-expression", "1.7.15-c1")
+    assert alone.version_of()[:2] == ("face-api-expression", "1.7.15-c2")
     assert alone.second is None
     assert "hailong models prepare" in caplog.text
     assert alone.log_probabilities(faces(2)).shape == (2, 7)
