@@ -7,6 +7,7 @@ tone. A `Run` is one unbroken stretch of such words and the digits that were hea
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,14 +50,15 @@ _MAGNITUDE: Final = frozenset({"nghìn", "ngàn", "ngìn", "triệu", "chiệu",
 _HALF: Final = frozenset({"rưỡi", "rưởi", "rữi"})
 _PAUSE: Final = _words(
     """
-ạ à ờ ừ ừm ơ rồi dạ chấm phẩy gạch ngang xẹt xuyệt xiên số con cộng trừ kế tiếp xong đúp kép nha nhé
+ạ à ờ ừ ừm ơ rồi dạ vâng chấm phẩy gạch ngang dưới xẹt xuyệt xiên sẹt suyệt trên số con cộng trừ kế tiếp xong
+đúp kép nha nhé
 """
 )
 """Words that people put between the groups of a long number."""
 LETTERS: Final = _words(
     """
-a b bê bờ c xê cê d dê đ đê e ép f g gờ giê h hát k ka l lờ eo m mờ em-mờ n nờ p pê r rờ s sờ ét t tê u v
-vê x ích y
+a b bê bờ c xê cê cờ d dê dờ đ đê đờ e ép f g gờ giê gi h hát hờ i k ka ca l lờ eo em m mờ n nờ o ô ơ p pê pờ q
+quy r rờ s sờ ét t tê tờ u ư v vê vờ x ích xờ y z dét zét
 """
 )
 """Names of letters inside plates and dossier codes."""
@@ -72,6 +74,18 @@ def _toneless(word: str) -> str:
 
 
 _NEAR: Final = frozenset(_toneless(word) for word in DIGITS) | {"muoi", "tram", "linh"}
+_BY_TONELESS: Final = {_toneless(word): word for word in (*DIGITS, _TEN)}
+_WRONG_TONE: Final = 4
+"""How many number words in a row make a near word between them a number word."""
+_NO_TONES: Final = 6
+"""How many toneless number words in a row are believed with no true one among them."""
+_DENIAL: Final = "chẳng"
+_MOST: Final = 2 / 3
+_MERGED: Final = re.compile("(?:" + "|".join(sorted(DIGITS, key=len, reverse=True)) + "){2,}")
+_DIGIT_WORD: Final = re.compile("|".join(sorted(DIGITS, key=len, reverse=True)))
+_DIGIT_INSIDE: Final = re.compile(r"\d")
+_NO_ZERO_BEFORE: Final = frozenset({"phải", "nhầm", "nhớ", "biết", "đúng"})
+"""After "không" these make it the word "not"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +116,8 @@ def _is_number(token: str) -> bool:
         or token in _TENS
         or token in _SHORT_TENS
         or token in _HUNDRED
-        or token.isdecimal()
-        or (token.startswith("+") and token[1:].isdecimal())
+        or _DIGIT_INSIDE.search(token) is not None
+        or _MERGED.fullmatch(token) is not None
     )
 
 
@@ -184,14 +198,61 @@ def _heard(tokens: Sequence[str]) -> tuple[str, int]:
         elif token in _LINK:
             digits.append("0")
             alone = False
-        elif token.lstrip("+").isdecimal():
-            written = token.lstrip("+")
+        elif _DIGIT_INSIDE.search(token):
+            written = _DIGIT_INSIDE.findall(token)
             digits += written
             leading += len(written) * alone
+        elif _MERGED.fullmatch(token):
+            merged = [DIGITS[word] for word in _DIGIT_WORD.findall(token)]
+            digits += merged
+            leading += len(merged) * alone
         elif token in _MAGNITUDE or token in _HALF:
             alone = False
         at += step
     return "".join(digits), leading
+
+
+def restored(tokens: Sequence[str]) -> list[str]:
+    """Give number words that were heard without or with a wrong tone their own form.
+
+    Only inside a row of number words: "sau" is a word of its own, "chin sau nam bay mot hai"
+    is a number. The result has as many tokens as the input.
+    """
+    read = list(tokens)
+    at = 0
+    while at < len(read):
+        if read[at] not in DIGITS and _toneless(read[at]) not in _BY_TONELESS:
+            at += 1
+            continue
+        end = at
+        while end < len(read) and (read[end] in DIGITS or _toneless(read[end]) in _BY_TONELESS):
+            end += 1
+        true = [index for index in range(at, end) if read[index] in DIGITS or read[index] == _TEN]
+        if end - at >= _NO_TONES and all(token.isascii() for token in read[at:end]):
+            first, last = at, end
+        elif true and len(true) >= _MOST * (true[-1] + 1 - true[0]) and true[-1] - true[0] + 1 >= _WRONG_TONE:
+            first, last = true[0], true[-1] + 1
+        else:
+            first = last = at
+        for index in range(first, last):
+            if read[index] not in DIGITS:
+                read[index] = _BY_TONELESS[_toneless(read[index])]
+        at = end
+    # "không phải ba" denies, it does not count.
+    for index, token in enumerate(tokens[:-1]):
+        if token in {"không", "hông"} and tokens[index + 1] in _NO_ZERO_BEFORE:
+            read[index] = _DENIAL
+    return read
+
+
+def is_number_word(token: str) -> bool:
+    """Tell whether a token stands inside numbers: digits, tens, hundreds, magnitudes, links."""
+    return _continues(token)
+
+
+def digits_of(tokens: Sequence[str]) -> str:
+    """Return the digits that a row of number words says, such as "1985"."""
+    return _heard(tokens)[0]
 
 
 def find_runs(tokens: Sequence[str]) -> tuple[Run, ...]:
@@ -200,6 +261,7 @@ def find_runs(tokens: Sequence[str]) -> tuple[Run, ...]:
     Args:
         tokens: Syllables, lower case, composed (NFC), without punctuation.
     """
+    tokens = restored(tokens)
     runs: list[Run] = []
     at = 0
     while at < len(tokens):

@@ -1,0 +1,179 @@
+"""Numbers that name a person or a dossier, told from amounts, counts, dates and laws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from inference import redaction_words as words
+from inference.redaction_spans import Kind, Span
+from inference.spoken_numbers import LETTERS, Run, find_runs
+
+_LONG: Final = 6
+_LETTERED: Final = 5
+_BY_DIGIT: Final = 4
+_ALONE: Final = 3
+_AFTER_CUE: Final = 2
+_CERTAIN: Final = 8
+_YEAR_DIGITS: Final = 4
+_CUE_REACH: Final = 8
+_MOSTLY: Final = 0.75
+_CHAIN_REACH: Final = 7
+_LAW_DIGITS: Final = 3
+_LAW_WITH_YEAR: Final = 8
+_MONEY_DIGITS: Final = 12
+_THOUSANDS: Final = "000"
+_BARRIER: Final = ""
+
+
+def find_numbers(
+    tokens: Sequence[str], kept: Sequence[tuple[int, int]] = (), *, spoken: bool = True
+) -> tuple[Span, ...]:
+    """Find the numbers that identify.
+
+    Args:
+        tokens: Words, lower case.
+        kept: Stretches that are something else, such as the date of an appointment.
+        spoken: Read number words; without it only written digits count.
+    """
+    open_tokens = list(tokens)
+    for start, end in kept:
+        # After "mã hồ sơ" even what looks like a date is a code; with "tháng" in it, it is none.
+        if "tháng" in tokens[start:end] or not _cued(tokens, start, 0):
+            open_tokens[start:end] = [_BARRIER] * (end - start)
+    runs = find_runs(open_tokens) if spoken else _written_runs(open_tokens)
+    return tuple(_spans(open_tokens, runs))
+
+
+def _written_runs(tokens: Sequence[str]) -> tuple[Run, ...]:
+    return tuple(
+        Run(at, at + 1, token, by_digit=True, amount=False, leading=len(token))
+        for at, token in enumerate(tokens)
+        if token.isdecimal()
+    )
+
+
+def _spans(tokens: Sequence[str], runs: Sequence[Run]) -> Iterator[Span]:
+    cued: list[bool] = []
+    taken: list[bool] = []
+    known = 0
+    for run in runs:
+        cue = _cued(tokens, run.start, known)
+        cued.append(cue)
+        taken.append(_identifies(tokens, run, cued=cue))
+        if taken[-1]:
+            known = run.end
+    _spread(tokens, runs, taken)
+    for run, cue, found in zip(runs, cued, taken, strict=True):
+        if found:
+            yield Span(Kind.NUMBER, *_with_letters(tokens, run, cued=cue))
+
+
+def _with_letters(tokens: Sequence[str], run: Run, *, cued: bool) -> tuple[int, int]:
+    """Return the stretch of a run with the letters of a plate or code beside it."""
+    start, end = run.start, run.end
+    while cued and start > 0 and tokens[start - 1] in LETTERS - words.CUE_FILLERS:
+        start -= 1
+    while cued and end < len(tokens) and tokens[end] in LETTERS | words.CODE_SIGNS:
+        end += 1
+    return start, end
+
+
+def _cued(tokens: Sequence[str], start: int, known: int) -> bool:
+    """Tell whether a cue for an identifying number stands shortly before `start`."""
+    at = start
+    while at > 0 and start - at < _CUE_REACH:
+        if words.NUMBER_CUES.length_before(tokens, at):
+            return True
+        if at == known and known:
+            return True
+        if tokens[at - 1] not in words.CUE_FILLERS and tokens[at - 1] not in LETTERS:
+            return False
+        at -= 1
+    return words.NUMBER_CUES.length_before(tokens, at) > 0
+
+
+def _identifies(tokens: Sequence[str], run: Run, *, cued: bool) -> bool:
+    count = len(run.digits)
+    following = tokens[run.end] if run.end < len(tokens) else ""
+    counted = following in words.UNITS
+    if _is_money(run, following) or _is_law(tokens, run):
+        return False
+    if run.amount:
+        ends_open = tokens[run.end - 1] in words.MAGNITUDE_ENDS
+        return run.leading >= _LONG or (cued and not counted and not ends_open)
+    if counted:
+        return count >= _CERTAIN or (cued and count >= _LONG)
+    if cued or count >= _LONG:
+        return count >= _AFTER_CUE
+    lettered = any(token in LETTERS for token in tokens[run.start : run.end])
+    if lettered and count >= _LETTERED:
+        return True
+    alone = count >= _ALONE and run.end - run.start >= _MOSTLY * len(tokens)
+    return run.by_digit and (count >= _BY_DIGIT or alone) and not _is_year(tokens, run)
+
+
+def _is_money(run: Run, following: str) -> bool:
+    """Tell whether the run is a written sum such as "12.500.000 đồng"."""
+    rounded = run.digits.endswith(_THOUSANDS) and len(run.digits) <= _MONEY_DIGITS
+    return rounded and following in words.MONEY and not run.digits.startswith("0")
+
+
+def _is_law(tokens: Sequence[str], run: Run) -> bool:
+    """Tell whether the run is the number of a law or a form, alone or with its year."""
+    start, digits = run.start, run.digits
+    if tokens[start] == "tư" and start and tokens[start - 1] == "thông":
+        # "thông tư" is a circular; its second word is also the digit four.
+        start, digits = start + 1, digits[1:]
+    if not words.LAW_CUES.length_before(tokens, start):
+        return False
+    inside = tokens[start : run.end]
+    return len(digits) <= _LAW_DIGITS or ("năm" in inside[1:-1] and len(digits) <= _LAW_WITH_YEAR)
+
+
+def _is_year(tokens: Sequence[str], run: Run) -> bool:
+    """Tell whether the run is "năm" and a year: the word for year is also the digit five."""
+    digits = run.digits
+    if tokens[run.start] == "năm":
+        digits = digits[1:]
+    elif run.start == 0 or tokens[run.start - 1] != "năm":
+        return False
+    return len(digits) == _YEAR_DIGITS and digits[:2] in {"19", "20"}
+
+
+def _spread(tokens: Sequence[str], runs: Sequence[Run], taken: list[bool]) -> None:
+    """Take the rest of a number that was said in pieces, with doubts and corrections between.
+
+    Pieces read digit by digit that follow each other over such words are one number; it
+    goes when a piece of it goes, or when its pieces are long enough together.
+    """
+    chain: list[int] = []
+    for index, run in enumerate(runs):
+        if chain and not (_joins(tokens, runs[chain[-1]], run) and _is_piece(tokens, run)):
+            _take_chain(runs, chain, taken)
+            chain = []
+        if taken[index] or _is_piece(tokens, run):
+            chain.append(index)
+        elif chain:
+            _take_chain(runs, chain, taken)
+            chain = []
+    _take_chain(runs, chain, taken)
+
+
+def _take_chain(runs: Sequence[Run], chain: Sequence[int], taken: list[bool]) -> None:
+    heard = sum(len(runs[index].digits) for index in chain)
+    if len(chain) > 1 and (heard >= _LONG or any(taken[index] for index in chain)):
+        for index in chain:
+            taken[index] = True
+
+
+def _is_piece(tokens: Sequence[str], run: Run) -> bool:
+    following = tokens[run.end] if run.end < len(tokens) else ""
+    if run.amount or following in words.UNITS or _is_law(tokens, run):
+        return False
+    return len(run.digits) >= _AFTER_CUE and not _is_year(tokens, run)
+
+
+def _joins(tokens: Sequence[str], first: Run, second: Run) -> bool:
+    between = tokens[first.end : second.start]
+    return len(between) <= _CHAIN_REACH and all(token in words.DOUBTS for token in between)

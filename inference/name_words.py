@@ -1,0 +1,92 @@
+"""The words around names of persons: titles, introductions, and words that end a name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from inference.phrases import PhraseBook
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TITLES: Final = PhraseBook(
+    """
+anh / chị / cô / chú / bác / ông / bà / cậu / thầy / cháu / em / thằng / con / dì / dượng / mợ / thím /
+o / mệ / cụ / bé / bạn / cô giáo / thầy giáo / bác sĩ / luật sư / cán bộ / chủ tịch / phó chủ tịch / bí
+thư / tổ trưởng / trưởng thôn / trưởng ấp / trưởng bản / giám đốc / sếp / đồng chí / ba / má / mẹ / bố /
+cha / vợ / chồng / con gái / con trai / em trai / em gái / chị gái / anh trai / hai vợ chồng / vợ chồng
+/ bên bán là / bên mua là / con rể / con dâu / anh rể / chị dâu / con bác / con ông / con bà / con cô /
+con chú / con anh / con chị / cháu bé / cháu ngoại / cháu nội / mời / cảm ơn
+    """
+)
+"""Words after which a given name stands by itself."""
+KIN_TITLES: Final = _words("anh chị cô chú bác ông bà cậu dì dượng mợ thím o")
+"""Titles that take an order of birth for a name: "chú năm"."""
+ROLES: Final = _words(
+    """
+tôi em anh chị cháu con bác cô chú ông bà mình tui nó bé cậu dì dượng mợ thím o mệ cụ chồng vợ mẹ bố ba
+má mạ cha bạn gái trai út rể dâu nội ngoại ruột đứa lớn nhỏ đầu hai thằng nhà lai bên bán mua
+    """
+)
+"""Whom a name may belong to: "tên con gái tôi là"."""
+NAME_NOUNS: Final = PhraseBook(
+    """
+tên / họ tên / họ và tên / tên đầy đủ / tên khai sinh / tên thật / tên cũ / tên mới / tên gọi / tên đúng
+/ tên cúng cơm / tên thánh / tên tiếng việt / tên nước ngoài / tên người nước ngoài / tên trong giấy
+khai sinh / tên trong căn cước / tên khai sai / tên thường gọi / tên chủ hộ / chủ hộ / tên chủ đất /
+người đứng tên / đứng tên / ghi tên / mang tên / ký tên / gọi tên / tên người nhận / tên họ / quý danh /
+họ
+    """
+)
+PERSON_COPULAS: Final = PhraseBook(
+    """
+tôi là / em là / cháu là / con là / mình là / tui là / chồng tôi là / vợ tôi là / mẹ tôi là / bố tôi là
+/ ba tôi là / anh ấy là / cô ấy là / chị ấy là / ông ấy là / bà ấy là / chồng em là / vợ em là / mẹ em
+là / bố em là / người nhận là / người nhận thay là / người làm chứng là / người giám hộ là / đại diện là
+/ người đại diện là / bên bán là / bên mua là / gọi tôi là / gọi em là / gọi cháu là / gọi con là / con
+rể tôi là / con dâu tôi là / em trai tôi là / em gái tôi là / anh trai tôi là / ba tui là / má tui là /
+chồng tui là / vợ tui là / chồng con là / mẹ con là / con lớn là / con nhỏ là / bạn em là / bạn tôi là /
+bố là / mẹ là / ba là / má là / chồng là / vợ là / con gái tôi là / con trai tôi là / con gái em là /
+con trai em là / tên là / ghi nhầm thành / ghi sai thành / thành / phải là / đổi thành / cháu bé là / bé
+là / người mất là / chủ cũ là / giám đốc là / ông ngoại tôi là / bà ngoại tôi là / mẹ cháu là / bố cháu
+là / mạ tui là / mẹ chồng em là / người được ủy quyền là / người ủy quyền là
+    """
+)
+"""Words after which a person is named."""
+INTRODUCTIONS: Final = PhraseBook(
+    """
+gặp / hỏi / tìm / nhờ / của / cho / với / gửi / thay / và / là / tên / họ / bởi / do / từ / kêu / mời /
+con
+    """
+)
+"""Words after which a surname that is an ordinary word is a person's."""
+FILLERS: Final = _words("là dạ thì à ờ ừ ừm ạ vâng")
+NAME_STOP: Final = _words(
+    """
+một cửa tôi em anh chị cháu bác cô chú ông bà mình tui là của và với ở tại nhà sinh số đến đi làm muốn
+cần xin nộp lấy hỏi có không thì mà đã đang sẽ rồi ạ à nhé nha ơi này đó kia đây trong trên dưới cho để
+ra vào lên về hồ giấy căn địa năm ngày tháng chứ nữa cũng nhưng nên vì bị được còn hôm nay mai bên chưa
+hay hoặc người trú quê hộ thường tạm dạ vâng nè hen nghen cái xong chữ sai nhầm đúng gọi điện khai đăng
+sao thôn xã phường đường tổ ấp như gì ai chủ con vợ chồng mẹ bố cha má ba thửa sổ đứng ký ghi tên họ lót
+đệm viết thế vậy từ theo luôn nghe hướng dẫn tư giúp nói bảo nhận trả tiếp cán nhân phải trước sau giờ ờ
+ừ thôi nhiều quá lắm phòng giới hẹn dặn ngồi kêu mới cũ vừa vô qua nhen nghe mất dân tộc gì trưởng lại
+mang đưa in đóng quầy khỏi chỉ biết quên hả hông hổng cùng trung hết đều khó dễ rất mấy các những ngân
+    """
+)
+"""Words that end a name unless they stand where only a name can be."""
+NO_NAME_AFTER_TITLE: Final = _words("ngoan sang hợp phát quyết khá tâm đông sáng thu tí mơ")
+"""Given names that are a verb or an adjective so often that only the end or a stop word makes them a name."""
+CLOSERS: Final = _words(
+    """
+ạ ơi nhé nha nè đây đó ấy này kia hôm ở bên con và với còn nói bảo dặn hẹn kêu hướng nhận làm tiếp chỉ
+giúp ký in đóng vừa đang đã sẽ rất ngồi có là phòng địa phụ trách xem đưa trả cũng người năm sinh số nhà
+quê họ em chị anh cháu tôi tui mới gọi đi không dân thôi nghen hen
+    """
+)
+"""Words after which a given name that could be another word is a name."""
+COUNTED: Final = _words(
+    "nay ngoái đứa sau trước tuổi lần bữa bận lượt mươi trăm nghìn ngàn vợ bên đời anh chị mẹ bố ông bà"
+)
+"""After an order of birth these make it a number: "năm nay", "hai đứa"."""
