@@ -107,6 +107,37 @@ def anonymiser(
 
 
 @evaluate.command()
+def tracking(
+    *,
+    video: Annotated[Path, typer.Option(help="A recording.")],
+    truth: Annotated[
+        Path | None, typer.Option(help="CSV: frame, id, left, top, width, height (as MOTChallenge).")
+    ] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="centerface or yunet; the best one present if none.")
+    ] = None,
+    detect_hz: Annotated[float, typer.Option(help="Detections in a second of the recording.")] = 4.0,
+    read_hz: Annotated[float, typer.Option(help="Readings in a second; above it, faces are followed.")] = 4.0,
+    as_json: Json = False,
+) -> None:
+    """Measure tracking: tracks, calls by track, cost; against a table of people also IDF1."""
+    with explained():
+        from inference.evaluation_tracking import evaluate_tracking  # noqa: PLC0415 - loads the networks
+        from inference.face_config import FaceConfig  # noqa: PLC0415 - as above
+
+        with bar("tracking", "frame") as progress:
+            figures = evaluate_tracking(
+                video,
+                Registry.default(),
+                progress,
+                truth=truth,
+                detector=detector,
+                config=FaceConfig(detect_hz=detect_hz, read_hz=read_hz),
+            )
+    print_figures(figures, as_json=as_json)
+
+
+@evaluate.command()
 def transcription(
     *,
     manifest: Annotated[Path, typer.Option(help="JSON Lines: audio (relative to the file), text.")],
