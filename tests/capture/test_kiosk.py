@@ -19,7 +19,7 @@ from consent.gate import Gate, Grant
 from consent.ledger import ConsentStore
 from consent.notice import NoticeShelf
 from consent.purpose import Purpose
-from consent.record import NoticeReference
+from consent.record import IndicatedBy, NoticeReference
 from consent.state import State
 
 if TYPE_CHECKING:
@@ -159,9 +159,12 @@ def test_withdrawal_by_the_button_ends_the_grant(counter: Counter) -> None:
     assert counter.store.state(record_id) is State.WITHDRAWN
 
 
-def test_the_officer_sees_the_same_bytes_whatever_was_chosen(counter: Counter) -> None:
+@pytest.mark.parametrize("child", [False, True])
+def test_the_officer_sees_the_same_bytes_whatever_was_chosen(counter: Counter, *, child: bool) -> None:
+    """Nor whether a second face stopped it; with `child`, the officer presses the switch in the service."""
     seen: list[tuple[bytes, ...]] = []
-    for answers in ({"image": "yes", "voice": "yes"}, {"image": "no", "voice": "no"}, None, "withdraw"):
+    choices = ({"image": "yes", "voice": "yes"}, {"image": "no", "voice": "no"}, None, "withdraw", "second")
+    for answers in choices:
         views = [counter.officer.post("/officer/quay-1/next")]
         counter.client.get("/kiosk/quay-1")
         if isinstance(answers, dict):
@@ -170,6 +173,12 @@ def test_the_officer_sees_the_same_bytes_whatever_was_chosen(counter: Counter) -
             counter.answer(image="yes", voice="yes")
             record_id = str(counter.desk.view().record_id)
             counter.post("/kiosk/quay-1/withdrawal", {"record": record_id})
+        elif answers == "second":
+            counter.answer(image="yes", voice="yes")
+            seen_at = counter.store.record_ids()[-1]
+            counter.store.apply(seen_at, State.REVOKED, IndicatedBy.CONTROLLER, "second-face")
+        if child:
+            views += [counter.officer.post("/officer/quay-1/child") for _ in range(2)]
         views += [counter.officer.get("/officer/quay-1"), counter.officer.get("/officer/quay-1/state")]
         views += [
             counter.officer.post("/officer/quay-1/finish"),
@@ -177,10 +186,13 @@ def test_the_officer_sees_the_same_bytes_whatever_was_chosen(counter: Counter) -
         ]
         seen.append(tuple(b"%d %b" % (view.status_code, view.content) for view in views))
     states = [counter.store.state(record) for record in counter.store.record_ids()]
-    assert states == [State.COMPLETED, State.REFUSED, State.DEFERRED, State.WITHDRAWN]
+    given = State.REVOKED if child else State.COMPLETED
+    assert states == [given, State.REFUSED, State.DEFERRED, State.WITHDRAWN, State.REVOKED]
+    methods = [item.event.method for item in counter.store.events()]
+    assert methods.count("accompanied-child") == (2 if child else 0)
     assert len(set(seen)) == 1
-    assert b'"service":"open"' in seen[0][2]
-    assert b'"service":"closed"' in seen[0][4]
+    assert b'"service":"open"' in seen[0][-3]
+    assert b'"service":"closed"' in seen[0][-1]
 
 
 @pytest.mark.parametrize(

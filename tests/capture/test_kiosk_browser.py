@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import wave
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from capture.kiosk import KioskSecret
 from consent.purpose import Purpose
+from consent.record import IndicatedBy
 from consent.state import State
 from inference.signal import Criterion
 from tests.capture.kiosks import SignedCounter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import FloatRect, Page
 
@@ -35,6 +37,13 @@ WORDS = {
         "done": "Xong",
         "erased": "Chứng nhận xóa",
         "thanks": "Cảm ơn anh/chị",
+        "stopped": "Máy đã dừng",
+        "second": "Có người thứ hai ở chỗ ngồi, nên máy đã dừng",
+        "child": "Có trẻ em đi cùng, nên máy đã dừng",
+        "unasked": "Có trẻ em đi cùng, nên máy không hỏi",
+        "switch": "Có trẻ em đi cùng",
+        "noted": "Đã ghi: có trẻ em đi cùng",
+        "next_child": "Mời người tiếp theo, có trẻ em đi cùng",
     },
     "en": {
         "idle": "Welcome",
@@ -49,6 +58,13 @@ WORDS = {
         "done": "Done",
         "erased": "Certificate of erasure",
         "thanks": "Thank you",
+        "stopped": "The machine has stopped",
+        "second": "A second person is at the seat, so the machine has stopped",
+        "child": "A child is with you, so the machine has stopped",
+        "unasked": "A child is with you, so the machine asks nothing",
+        "switch": "Accompanied by a child",
+        "noted": "Noted: accompanied by a child",
+        "next_child": "Next citizen, with a child",
     },
 }
 SCREENS = [{"width": 1280, "height": 800}, {"width": 800, "height": 1280}]
@@ -331,6 +347,93 @@ def test_a_renewed_link_shuts_what_stands_on_the_screen(kiosk: SignedCounter, ne
     page.get_by_role("heading", name=WORDS["vi"]["idle"]).wait_for()
     KioskSecret(kiosk.folder, renew=True)
     page.get_by_role("heading", name="Trang này đang khóa").wait_for()
+
+
+def shoot(page: Page, name: str) -> None:
+    """Keep a picture where HAILONG_SHOTS says."""
+    folder = os.environ.get("HAILONG_SHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"kiosk-{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize(("language", "screen"), [("vi", SCREENS[0]), ("en", SCREENS[1])])
+def test_a_second_face_is_told_on_the_citizens_screen_and_nowhere_else(
+    kiosk: SignedCounter, new_page: NewPage, axe: Axe, language: str, screen: dict[str, int]
+) -> None:
+    words = WORDS[language]
+    page = new_page(viewport=screen, has_touch=True)
+    record_id = kiosk.desk.offer()
+    kiosk.answer("yes", "yes")
+    before = [view.content for view in kiosk.officer_sees()]
+    page.goto(kiosk.url(language))
+    page.get_by_role("status").get_by_text(words["on"]).wait_for()
+    kiosk.store.apply(record_id, State.REVOKED, IndicatedBy.CONTROLLER, "second-face")
+    page.get_by_role("heading", name=words["stopped"]).wait_for()
+    page.get_by_text(words["second"]).wait_for()
+    assert page.get_by_role("status").inner_text().strip() == words["off"]
+    assert [view.content for view in kiosk.officer_sees()] == before
+    assert axe(page) == ()
+    assert fits(page, screen)
+    shoot(page, f"second-face-{language}")
+
+
+@pytest.mark.parametrize(
+    ("language", "screen", "touch"), [("vi", SCREENS[0], True), ("en", SCREENS[1], False)]
+)
+def test_the_switch_by_touch_and_by_keyboard(  # noqa: PLR0917 - fixtures come by name
+    kiosk: SignedCounter, new_page: NewPage, axe: Axe, language: str, screen: dict[str, int], touch: bool
+) -> None:
+    words = WORDS[language]
+    officer, page = new_page(viewport=screen, has_touch=True), new_page(viewport=screen, has_touch=True)
+    officer.goto(kiosk.officer_server.link)
+    officer.goto(f"{kiosk.officer_server.url}/officer/quay-1?lang={language}")
+
+    def press(name: str) -> None:
+        button = officer.get_by_role("button", name=name, exact=True)
+        if touch:
+            button.tap()
+            return
+        button.focus()
+        officer.keyboard.press("Enter")
+
+    switch = officer.get_by_role("button", name=words["switch"], exact=True)
+    assert switch.is_disabled(), "nobody is being served"
+    kiosk.desk.offer()
+    kiosk.answer("yes", "no")
+    officer.reload()
+    page.goto(kiosk.url(language))
+    page.get_by_role("status").get_by_text(words["on"]).wait_for()
+    assert switch.get_attribute("aria-pressed") == "false"
+    assert axe(officer) == ()
+    press(words["switch"])
+    noted = officer.get_by_role("button", name=words["noted"], exact=True)
+    noted.wait_for()
+    assert noted.is_disabled()
+    assert noted.get_attribute("aria-pressed") == "true"
+    assert axe(officer) == ()
+    assert min(box["height"] for box in sizes(officer, "button")) >= 96
+    shoot(officer, f"officer-noted-{language}")
+    page.get_by_role("heading", name=words["stopped"]).wait_for()
+    page.get_by_text(words["child"]).wait_for()
+    assert page.get_by_role("status").inner_text().strip() == words["off"]
+    assert kiosk.grants[0].ended()
+    assert axe(page) == ()
+    shoot(page, f"child-stopped-{language}")
+    kiosk.desk.finish()
+    page.get_by_role("heading", name=words["rating"]).wait_for()
+
+    officer.reload()
+    press(words["next_child"])
+    noted.wait_for()
+    page.get_by_text(WORDS["vi"]["unasked"]).or_(page.get_by_text(words["unasked"])).wait_for()
+    page.goto(kiosk.url(language))
+    page.get_by_text(words["unasked"]).wait_for()
+    assert axe(page) == ()
+    shoot(page, f"child-unasked-{language}")
+    assert kiosk.desk.view().state is State.DEFERRED
+    assert len(kiosk.grants) == 1
+    kiosk.desk.finish()
+    page.get_by_role("heading", name=words["rating"]).wait_for()
 
 
 def test_the_officers_page_breaks_no_rule(kiosk: SignedCounter, page: Page, axe: Axe) -> None:
