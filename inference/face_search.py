@@ -146,6 +146,8 @@ def load_face_searches(registry: Registry, name: str | None = None, *, slow: boo
     near = Look(load_face_detector(registry, main, MASK_THRESHOLD, longest_px=FAST_PX))
     far = Look(load_face_detector(registry, main, MASK_THRESHOLD, longest_px=SLOW_PX))
     closer = [replace(far, mirrored=True)] if slow else [far, replace(far, mirrored=True)]
+    # Somebody lying on the counter, or a camera that was hung the wrong way round.
+    closer += [replace(near, quarter_turns=turns) for turns in (1, 2, 3)]
     if name is None and any(registry.find(card) is not None for card in registry.versions("yunet")):
         closer.append(Look(load_face_detector(registry, "yunet", MASK_THRESHOLD, longest_px=SLOW_PX)))
     return FaceSearches(FaceSearch([near, far] if slow else [near]), FaceSearch(closer))
