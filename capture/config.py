@@ -91,7 +91,7 @@ class FacesConfig(_Strict):
         str | None,
         Field(
             min_length=1,
-            description="Expression network: NAME or NAME@VERSION of a card, or deepface; left out: our pair.",
+            description="Expression network: NAME or NAME@VERSION of a card, or deepface; none: our pair.",
         ),
     ] = None
     detector: Annotated[
