@@ -36,6 +36,9 @@ _PROGRAMS: Final = {
     "edge": _Program(
         "capture.commands", "edge", "Run the edge program: capture, kiosk, outbox, uplink.", "edge"
     ),
+    "preview": _Program(
+        "capture.preview_command", "preview", "Show an installer a camera with every face covered.", "edge"
+    ),
     "central": _Program("api.commands", "central", "Run the central service.", "central"),
     "models": _Program("models.commands", "models", "List, verify, import and export models.", "edge"),
     "eval": _Program("inference.commands", "evaluate", "Measure models on evaluation data.", "edge"),
