@@ -332,20 +332,29 @@ class Desk:
         An open question closes, a given consent is revoked, and where neither is, nothing happens. Capture
         stops before anything is written, and before anything is waited for. It cannot be taken back.
         """
+        record_id = self.stop_for_child()
+        if record_id is not None:
+            self.log_child(record_id)
+
+    def stop_for_child(self) -> UUID | None:
+        """Do what of `declare_child` waits for nobody; return the consent whose step is to be written."""
         record_id, stoppable = self._record_id, self._state in _STOPPABLE
         if not self._open or self._with_child:
-            return
+            return None
         # Outside the lock, as a withdrawal: whoever decides just now finds both before a device opens.
         self._with_child = True
-        if record_id is None:  # the question could not even be logged
-            return
-        if stoppable:
-            self._store.halt(record_id, State.REVOKED)
+        if record_id is None or not stoppable:
+            return None
+        self._store.halt(record_id, State.REVOKED)
+        return record_id
+
+    def log_child(self, record_id: UUID) -> None:
+        """Write why `stop_for_child` ended this consent or its question; may wait for the log."""
         with self._lock:
             try:
                 if record_id == self._record_id and self._state is State.OFFERED:
                     self._defer(StopMethod.ACCOMPANIED_CHILD.value, IndicatedBy.CONTROLLER)
-                elif stoppable and (record_id != self._record_id or self._state is State.GIVEN):
+                elif record_id != self._record_id or self._state is State.GIVEN:
                     self._revoke_for_child(record_id)
             except ConsentError as error:  # it had just ended in another way
                 _log.info("child_declared_after_the_end", counter=self.counter, reason=str(error))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 from starlette.applications import Starlette
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from capture.desk import Desk
 
 _log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
 SECRET_FILE: Final = "officer-token"  # noqa: S105 - the name of a file
 _STEP_S: Final = 0.25
 """An answer to a button comes after a multiple of this: longer than a write to the log takes."""
@@ -80,6 +81,7 @@ def build_officer_pages(desks: Mapping[str, Desk], secret: OfficerSecret) -> Sta
 class _OfficerPages:
     def __init__(self, pages: LocalPages) -> None:
         self._pages = pages
+        self._writing: set[asyncio.Future[None]] = set()
 
     def counters(self, request: Request) -> Response:
         language = language_of(request)
@@ -117,7 +119,13 @@ class _OfficerPages:
         desk = self._pages.desk(request)
         async with request.form(max_files=0, max_fields=FORM_LIMIT) as form:
             language = form_language(form)
-        await _after_one_step(desk.declare_child, desk.counter)
+        record_id = await _in_even_time(desk.stop_for_child)
+        if record_id is not None:
+            # The answer does not wait for the log: with a citizen who refused there is nothing to write,
+            # and a log that answers late would tell.
+            writing = asyncio.ensure_future(run_in_threadpool(desk.log_child, record_id))
+            self._writing.add(writing)
+            writing.add_done_callback(partial(self._written, desk.counter))
         return see(f"/officer/{desk.counter}", language)
 
     async def finish(self, request: Request) -> Response:
@@ -130,8 +138,14 @@ class _OfficerPages:
             _log.error("kiosk_finish_failed", counter=desk.counter, error=str(error))
         return see(f"/officer/{desk.counter}", language)
 
+    def _written(self, counter: str, done: asyncio.Future[None]) -> None:
+        self._writing.discard(done)
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            _log.error("kiosk_child_not_noted", counter=counter, error=str(error))
 
-async def _in_even_time(work: Callable[[], object]) -> None:
+
+async def _in_even_time(work: Callable[[], _T]) -> _T:
     """Do it, and answer after a whole number of steps.
 
     The end of a service whose citizen refused writes to the log and that of one who agreed does not:
@@ -139,27 +153,9 @@ async def _in_even_time(work: Callable[[], object]) -> None:
     """
     begun = time.monotonic()
     try:
-        await run_in_threadpool(work)
+        return await run_in_threadpool(work)
     finally:
         await asyncio.sleep(_STEP_S - (time.monotonic() - begun) % _STEP_S)
-
-
-async def _after_one_step(work: Callable[[], object], counter: str) -> None:
-    """Do it, and answer after one step, done or not.
-
-    With a citizen who agreed this writes to the log, with one who refused it does not: a log that answers
-    late must not show in the answer.
-    """
-    step = asyncio.ensure_future(asyncio.sleep(_STEP_S))
-    doing = asyncio.ensure_future(run_in_threadpool(work))
-    doing.add_done_callback(partial(_told, counter))
-    await step
-
-
-def _told(counter: str, done: asyncio.Future[object]) -> None:
-    error = None if done.cancelled() else done.exception()
-    if error is not None:
-        _log.error("kiosk_child_not_noted", counter=counter, error=str(error))
 
 
 class OfficerServer(LoopbackServer):

@@ -380,8 +380,8 @@ def test_a_second_face_is_told_on_the_citizens_screen_and_nowhere_else(
 @pytest.mark.parametrize(
     ("language", "screen", "touch"), [("vi", SCREENS[0], True), ("en", SCREENS[1], False)]
 )
-def test_the_switch_by_touch_and_by_keyboard(  # noqa: PLR0917 - fixtures come by name
-    kiosk: SignedCounter, new_page: NewPage, axe: Axe, language: str, screen: dict[str, int], touch: bool
+def test_the_switch_by_touch_and_by_keyboard(
+    kiosk: SignedCounter, new_page: NewPage, axe: Axe, language: str, screen: dict[str, int], *, touch: bool
 ) -> None:
     words = WORDS[language]
     officer, page = new_page(viewport=screen, has_touch=True), new_page(viewport=screen, has_touch=True)
