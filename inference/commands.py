@@ -26,14 +26,28 @@ evaluate = typer.Typer(
 def expression(
     *,
     npz: Annotated[Path, typer.Option(help="Face pack: arrays images, labels, person.")],
+    model: Annotated[
+        str | None, typer.Option(help="Name of another expression network than our own pair.")
+    ] = None,
+    folds: Annotated[
+        bool,
+        typer.Option("--folds", help="Also fit a head on the pack, tested on people it never saw."),
+    ] = False,
+    conditions: Annotated[
+        bool,
+        typer.Option("--conditions", help="Also measure small, dark, bright, blurred and covered faces."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure the expression network, raw and with its shipped calibration."""
+    """Measure an expression network, raw and with its calibration."""
     with explained():
-        from inference.evaluation_expression import evaluate_expression  # noqa: PLC0415 - loads the networks
+        from inference.evaluation_expression import (  # noqa: PLC0415 - loads the networks
+            Asked,
+            evaluate_expression,
+        )
 
         with bar("expression", "reading") as progress:
-            figures = evaluate_expression(npz, Registry.default(), progress)
+            figures = evaluate_expression(npz, Registry.default(), progress, Asked(model, folds, conditions))
     print_figures(figures, as_json=as_json)
 
 
@@ -150,6 +164,26 @@ def transcription(
 
         with load_transcriber(Registry.default()) as transcriber:
             figures = run(manifest, transcriber)
+    print_figures(figures, as_json=as_json)
+
+
+@evaluate.command()
+def redaction(
+    *,
+    manifest: Annotated[
+        Path, typer.Option(help="JSON Lines: text, spans (start, end, kind); or .txt with [kind words].")
+    ],
+    without_numbers: Annotated[
+        bool, typer.Option("--without-numbers", help="Leave number words unread: the control that fails.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure redaction: recall by kind, words lost without reason, time."""
+    with explained():
+        from inference.evaluation_redaction import run  # noqa: PLC0415 - reads the name lists
+
+        with bar("redaction", "sentence") as progress:
+            figures = run(manifest, spoken_numbers=not without_numbers, progress=progress)
     print_figures(figures, as_json=as_json)
 
 

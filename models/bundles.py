@@ -10,13 +10,14 @@ import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
+from models.card import CARD_FILE, is_card_file, joined, parse_card, shipped_cards
 from models.errors import BundleError, ModelFileMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from models.card import ModelCard
     from models.registry import ModelFile
@@ -25,6 +26,7 @@ MAX_MEMBER_BYTES: Final = 1 << 30
 """No model we know is larger than 1 GiB; a larger member is refused before it fills the disk."""
 MAX_MEMBERS: Final = 1_000
 _BLOCK: Final = 1 << 20
+_MAX_CARD_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ def import_bundle(
 
     Files are recognised by SHA-256 alone; names and paths inside the bundle mean nothing, so
     nothing can be written outside the store. Each copy becomes visible only when complete.
+    A bundle may bring cards of its own (`card.toml`, `NAME.card.toml`): they are read first, and each
+    is kept beside its file.
 
     Args:
         bundle: A zip archive, a directory, or a single model file.
@@ -53,14 +57,17 @@ def import_bundle(
         on_member: Told the name of each file before it is read.
 
     Raises:
-        BundleError: The bundle cannot be read or holds no known model.
+        BundleError: The bundle cannot be read, holds no known model, or a card without its file.
+        CardError: A card in it is malformed, or takes the name of a model that is part of hailong.
         ModelFileMissing: There is nothing at `bundle`.
     """
     if not bundle.exists():
         raise ModelFileMissing(f"There is no bundle at {bundle}: check the path.")
-    known = {card.file.sha256: card for card in cards}
     try:
         store.mkdir(parents=True, exist_ok=True)
+        brought = _cards_inside(bundle)
+        _refuse_shadows(cards, brought)
+        known = {card.file.sha256: card for card in (*cards, *brought)}
         imported = []
         for name, member in _members(bundle):
             on_member(name)
@@ -68,6 +75,8 @@ def import_bundle(
                 taken = _take(stream, name, store, known)
             if taken is not None:
                 imported.append(taken)
+                if taken.card in brought:
+                    write_whole(store / f"{taken.card.key}.{CARD_FILE}", brought[taken.card])
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise BundleError(
             f"The bundle {bundle} could not be imported: {error}. Check that it is complete, "
@@ -78,7 +87,35 @@ def import_bundle(
             f"{bundle} holds no model that this version knows (files are recognised by their SHA-256). "
             "'hailong models list' shows the known models and where their files are published."
         )
+    alone = [card.key for card in brought if card not in {item.card for item in imported}]
+    if alone:
+        raise BundleError(
+            f"{bundle} holds the card of {alone[0]} but no file with the SHA-256 that it states. Correct the "
+            "card's sha256, or put the right file beside it."
+        )
     return tuple(imported)
+
+
+def _cards_inside(bundle: Path) -> dict[ModelCard, bytes]:
+    """Return the cards that a bundle brings, with their text."""
+    found = {}
+    for name, member in _members(bundle):
+        with member as stream:
+            if not is_card_file(PurePosixPath(name.replace("\\", "/")).name):
+                continue
+            text = stream.read(_MAX_CARD_BYTES + 1)
+        if len(text) > _MAX_CARD_BYTES:
+            raise BundleError(f"The card {name} in {bundle} is larger than any card. Correct it.")
+        try:
+            found[parse_card(text.decode("utf-8"), f"{name} in {bundle}")] = text
+        except UnicodeDecodeError as error:
+            raise BundleError(f"The card {name} in {bundle} is not UTF-8 text: {error}.") from error
+    return found
+
+
+def _refuse_shadows(known: Sequence[ModelCard], brought: Iterable[ModelCard]) -> None:
+    shipped = shipped_cards()
+    joined(shipped, [card for card in (*known, *brought) if card not in shipped])
 
 
 def export_bundle(files: Sequence[ModelFile], target: Path) -> Path:

@@ -231,13 +231,30 @@ def read_card(source: Path | Traversable) -> ModelCard:
         CardError: The file is not TOML, a key is unknown or missing, or a value is malformed.
     """
     try:
-        content = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise CardError(
             f"Model card {source} cannot be read: {error}. Correct or remove the file."
         ) from error
+    return parse_card(text, str(source))
+
+
+def parse_card(text: str, source: str) -> ModelCard:
+    """Read the text of one card.
+
+    Args:
+        text: TOML.
+        source: Where it stands, for messages.
+
+    Raises:
+        CardError: As `read_card` does.
+    """
     try:
-        return ModelCard.model_validate(content)
+        return ModelCard.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise CardError(
+            f"Model card {source} cannot be read: {error}. Correct or remove the file."
+        ) from error
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc']) or 'card'}: {fault['msg']}"

@@ -79,8 +79,8 @@ class CardExpression:
         if image is None:
             raise CardError(
                 f"The card of {file.card.key} has no [image] part, so hailong cannot tell how a face is laid "
-                "into the network. Add width, height, colour, layout and output; see 'Your own network' in the "
-                "documentation of models."
+                "into the network. Add width, height, colour, layout and output; see 'Your own network' in "
+                "docs/models.md."
             )
         labels = checked_labels(file.card)
         session = open_session(file.path, threads=threads)

@@ -54,8 +54,8 @@ def _known(registry: Registry, name: str) -> None:
     if not any(name in {card.name, card.key} for card in registry.cards(Task.EXPRESSION)):
         raise UnknownModel(
             f"No expression network is called '{name}'. Known are: {', '.join(known)}. Another one needs its "
-            "file and a card, 'NAME.card.toml', in the folder of models: see 'Your own network' in the "
-            "documentation of models."
+            "file and a card, 'NAME.card.toml', in the folder of models: see 'Your own network' in "
+            "docs/models.md."
         )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from models.calibration import Calibration
     from models.card import ModelCard
 
 NEGATIVE, NEUTRAL, POSITIVE = 0, 1, 2
@@ -81,6 +82,14 @@ class Expression:
 
 class ExpressionNetwork(Protocol):
     """Anything that reads expressions: our own pair, a network of a card, another library's."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the (first) network, in order."""
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The head, or None where the network's own probabilities are summed by class."""
 
     def predict(self, faces: Sequence[NDArray[np.uint8]]) -> tuple[Expression, ...]:
         """Return one expression a BGR crop, in order."""
