@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import Counter as TallyOfStates
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
+
+import structlog
 
 from capture.channels import SwappedChannels
 from capture.reconnect import ReconnectPolicy
 from capture.service_session import ServiceSession, SessionResult
 from capture.sources import PairedSource, open_source
+from consent.errors import NotPermitted
+from consent.purpose import Purpose
+from consent.state import ERASING
+from inference.camera_view import CameraState, CameraView
 from inference.roles import RoleConfig
 from inference.voice_evidence import VoiceConfig
 from inference.zones import SeatZone
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
     from consent.ledger import ConsentStore
     from inference.perception import Perception
 
+_log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class CounterStatus:
@@ -38,11 +46,13 @@ class CounterStatus:
         sessions: Sessions so far by state of their consent at the end; nothing tells who refused.
         last_error: What keeps the session under way from being read, or broke off the last one; None
             when all is well.
+        camera: How its camera's view stood when it was looked at last.
     """
 
     capturing: bool
     sessions: Mapping[str, int]
     last_error: str | None
+    camera: CameraState = field(default_factory=CameraState)
 
 
 class Counter:
@@ -89,6 +99,7 @@ class Counter:
         self._ended: TallyOfStates[str] = TallyOfStates()
         self._last_error: str | None = None
         self._zone = seat_zone(config)
+        self.view = CameraView(self._zone)
         self._voice = voice_config(config)
 
     @property
@@ -98,10 +109,10 @@ class Counter:
 
     def session(self, grant: Grant, source: MediaSource) -> ServiceSession:
         """Prepare the session of a grant."""
-        code = self.code
-        on_unit = self._on_unit
+        if self.config.playlist:  # each recording has a camera of its own
+            self.view.aimed_anew()
         session = ServiceSession(
-            counter=code,
+            counter=self.code,
             grant=grant,
             gate=self._gate,
             store=self._store,
@@ -110,7 +121,7 @@ class Counter:
             outbox=self._outbox,
             software=self._software,
             steps=self._steps,
-            on_unit=None if on_unit is None else lambda unit: on_unit(code, unit),
+            on_unit=self._unit_read,
             on_end=self._session_ended,
         )
         with self._lock:
@@ -133,9 +144,30 @@ class Counter:
             session = self._session
             capturing = session is not None and not session.ended
             error = session.trouble if session is not None and capturing else self._last_error
-            return CounterStatus(capturing, dict(self._ended), error)
+            return CounterStatus(capturing, dict(self._ended), error, self.view.state)
+
+    def _unit_read(self, unit: Permitted[MediaUnit]) -> None:
+        if unit.purpose is Purpose.IMAGE:
+            self._look(unit)
+        if self._on_unit is not None:
+            self._on_unit(self.code, unit)
+
+    def _look(self, unit: Permitted[Any]) -> None:
+        """Let the camera's view be watched; nothing of it enters the signal."""
+        before = self.view.state
+        try:
+            state = self.view.see(unit)
+        except NotPermitted:  # ended since it was read: the session notices by itself
+            return
+        if state.trouble is before.trouble:
+            return
+        if state.trouble is None:
+            _log.info("camera sees again", counter=self.code, before=before.name)
+        else:
+            _log.warning("camera trouble", counter=self.code, trouble=state.name, reason=state.trouble.reason)
 
     def _session_ended(self, result: SessionResult) -> None:
+        self.view.session_ended(withdrawn=result.state in ERASING)
         with self._lock:
             self._ended[result.state.value] += 1
             self._last_error = result.error

@@ -8,6 +8,7 @@ of an erasure or of a withdrawal, and nothing whose time of coming depends on on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,6 +20,7 @@ from starlette.routing import Route
 
 from capture.door import LocalSecret
 from capture.local_pages import OnlyOurPages
+from inference.camera_view import CameraTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from capture.playlist import Playlist
     from capture.unwritten import UnwrittenSteps
     from capture.uplink import Uplink
+    from inference.camera_view import CameraState
     from inference.perception import Perception
 
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -146,11 +149,20 @@ def health(edge: EdgeParts) -> dict[str, Any]:
     problems += _consent_problems(edge)
     counters = {code: counter.status() for code, counter in edge.counters.items()}
     problems += [f"{code}: {status.last_error}" for code, status in counters.items() if status.last_error]
+    problems += [
+        f"{code}: camera: {status.camera.trouble.reason}"
+        for code, status in counters.items()
+        if status.camera.trouble is not None
+    ]
     return {
         "status": "attention" if problems else "ok",
         "problems": problems,
         "counters": {
-            code: {"capturing": status.capturing, "sessions": dict(status.sessions)}
+            code: {
+                "capturing": status.capturing,
+                "sessions": dict(status.sessions),
+                "camera": _camera_health(status.camera),
+            }
             for code, status in counters.items()
         },
         "models": [version.model_dump(mode="json") for version in edge.perception.versions()],
@@ -165,6 +177,11 @@ def health(edge: EdgeParts) -> dict[str, Any]:
             "last_error": uplink.last_error,
         },
     }
+
+
+def _camera_health(state: CameraState) -> dict[str, Any]:
+    since = None if state.since_ns is None else datetime.fromtimestamp(state.since_ns / 1e9, UTC)
+    return {"state": state.name, "since": None if since is None else since.isoformat(timespec="seconds")}
 
 
 def _consent_problems(edge: EdgeParts) -> list[str]:
@@ -233,10 +250,18 @@ class _EdgeCollector(Collector):
         capturing = GaugeMetricFamily(
             "hailong_capturing", "Whether a device is open under a consent.", labels=["counter"]
         )
+        camera = GaugeMetricFamily(
+            "hailong_camera_trouble",
+            "1 for what is wrong with a camera's view.",
+            labels=["counter", "trouble"],
+        )
         for code, counter in edge.counters.items():
             status = counter.status()
+            for trouble in CameraTrouble:
+                camera.add_metric([code, trouble.value], float(status.camera.trouble is trouble))
             capturing.add_metric([code], float(status.capturing))
             for state_name, count in status.sessions.items():
                 sessions.add_metric([code, state_name], count)
         yield sessions
         yield capturing
+        yield camera

@@ -24,6 +24,7 @@ from capture.loopback import LoopbackServer
 from capture.monitor import TOKEN_FILE, MetricsToken, build_monitor
 from capture.outbox import Outbox
 from capture.uplink import UplinkState
+from inference.camera_view import CameraState, CameraTrouble
 from tests.capture.stand_ins import CountingPerception
 
 
@@ -87,7 +88,9 @@ def test_all_is_well(edge: Edge) -> None:
     assert answer.json() == {
         "status": "ok",
         "problems": [],
-        "counters": {"quay-1": {"capturing": False, "sessions": {}}},
+        "counters": {
+            "quay-1": {"capturing": False, "sessions": {}, "camera": {"state": "unknown", "since": None}}
+        },
         "models": [{"name": "counting", "version": "1", "sha256": "0" * 64}],
         "outbox": {"waiting": 0, "oldest_s": 0.0},
         "log": {
@@ -229,6 +232,25 @@ def test_metrics_follow_what_happened(edge: Edge) -> None:
     assert found["hailong_log_forked", ""] == 0
     assert found["hailong_sessions_total", "completed"] == 2
     assert found["hailong_sessions_total", "withdrawn"] == 1
+
+
+def test_a_camera_that_sees_nothing_needs_looking_after(edge: Edge) -> None:
+    good = CameraState(since_ns=1_795_320_000_000_000_000)
+    edge.status = CounterStatus(capturing=False, sessions={}, last_error=None, camera=good)
+    found = edge.details().json()
+    assert found["counters"]["quay-1"]["camera"] == {"state": "good", "since": "2026-11-22T04:00:00+00:00"}
+    assert found["status"] == "ok"
+    edge.status = replace(edge.status, camera=replace(good, trouble=CameraTrouble.COVERED))
+    answer = edge.details()
+    assert answer.status_code == 503
+    assert answer.json()["counters"]["quay-1"]["camera"]["state"] == "covered"
+    (problem,) = answer.json()["problems"]
+    assert problem.startswith("quay-1: camera: ")
+    assert "take away what covers the lens" in problem
+    lines = edge.details("/metrics").text.splitlines()
+    told = {line for line in lines if line.startswith("hailong_camera_trouble{") and line.endswith(" 1.0")}
+    assert told == {'hailong_camera_trouble{counter="quay-1",trouble="covered"} 1.0'}
+    assert edge.get("/healthz").json() == {"status": "ok", "problems": []}, "not without the token"
 
 
 def test_an_edge_without_a_centre_has_no_uplink(edge: Edge) -> None:
