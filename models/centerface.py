@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from models.face_boxes import checked_image, fit_input, input_blob, scaled_boxes
 from models.session import ModelSession, open_session
@@ -56,7 +57,7 @@ class CenterFace:
         threads: int = 1,
     ) -> CenterFace:
         """Open the network of a verified file; what is None takes the measured default."""
-        network = _with_free_size(file.path)
+        network = _adapted(file.path)
         return cls(
             *file.version_of(),
             _THRESHOLD if threshold is None else threshold,
@@ -75,10 +76,7 @@ class CenterFace:
             InputError: The image is not uint8 BGR.
         """
         fit = fit_input(checked_image(image), self.longest_px, None)
-        # The network was trained on RGB.
-        heat, scale, offset, points = self.session.run(
-            {self.session.input_names[0]: np.ascontiguousarray(input_blob(image, fit)[:, ::-1])}
-        )
+        heat, scale, offset, points = self.session.run({self.session.input_names[0]: input_blob(image, fit)})
         rows, columns = np.nonzero(heat[0, 0] >= self.threshold)
         heights, widths = np.exp(scale[0, :, rows, columns].T) * _CELL_PX
         shift_y, shift_x = offset[0, :, rows, columns].T
@@ -103,11 +101,12 @@ class CenterFace:
         )
 
 
-def _with_free_size(path: Path) -> bytes:
-    """Return the published network with free image size and constant weights.
+def _adapted(path: Path) -> bytes:
+    """Return the published network with free image size, constant weights and BGR input.
 
     The file fixes a 32 x 32 input though every layer is convolutional, and lists its weights
-    among the inputs, which keeps ONNX Runtime from folding them.
+    among the inputs, which keeps ONNX Runtime from folding them. It was trained on RGB: turning
+    its first filters round spares turning every picture.
     """
     network: onnx.ModelProto = onnx.load(str(path))
     graph = network.graph
@@ -122,5 +121,9 @@ def _with_free_size(path: Path) -> bytes:
         for axis, label in ((0, "batch"), (2, "rows"), (3, "columns")):
             entry.type.tensor_type.shape.dim[axis].dim_param = label
     del graph.value_info[:]
+    first = next(node for node in graph.node if graph.input[0].name in node.input)
+    filters = next(weight for weight in graph.initializer if weight.name == first.input[1])
+    turned = np.ascontiguousarray(numpy_helper.to_array(filters)[:, ::-1])
+    filters.CopyFrom(numpy_helper.from_array(turned, filters.name))
     published: bytes = network.SerializeToString()
     return published

@@ -91,3 +91,30 @@ def test_a_wrong_card_is_refused_naming_file_and_key(tmp_path: Path, old: str, n
 def test_a_card_that_is_absent_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="cannot be read"):
         read_card(tmp_path / "absent.toml")
+
+
+def test_every_face_detector_states_what_a_reader_needs() -> None:
+    cards = [card for card in shipped_cards() if card.task is Task.FACE_DETECTION]
+    assert {card.name for card in cards} == {"centerface", "face-api-ssd", "yunet"}
+    for card in cards:
+        said = [figure.what for figure in card.measured]
+        by_height = [what for what in said if what.startswith("recall") and " px" in what]
+        assert len(by_height) >= 4, f"{card.key} states no recall by height of the face"
+        assert any(what.startswith("precision") for what in said), f"{card.key} states no precision"
+        assert all("pictures" in figure.conditions for figure in card.measured)
+        assert all(0.0 <= figure.value <= 1.0 for figure in card.measured)
+        assert card.merit is not None, f"{card.key} states nothing to choose it by"
+        limits = " ".join(card.limits)
+        for unmeasured in ("Asian faces", "Glasses", "masks"):
+            assert unmeasured in limits, f"{card.key} does not say what is known of {unmeasured}"
+        assert "WIDER" in card.training.data
+        assert "research" in card.training.rights
+
+
+def test_the_merit_of_a_face_detector_follows_from_its_figures() -> None:
+    for card in shipped_cards():
+        if card.task is Task.FACE_DETECTION:
+            figures = {figure.what.partition(" at ")[0]: figure.value for figure in reversed(card.measured)}
+            recall, precision = figures["recall"], figures["precision"]
+            assert card.merit is not None
+            assert card.merit.f1 == pytest.approx(2 * recall * precision / (recall + precision), abs=0.002)
