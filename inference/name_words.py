@@ -22,6 +22,12 @@ con chú / con anh / con chị / cháu bé / cháu ngoại / cháu nội / mời
     """
 )
 """Words after which a given name stands by itself."""
+TONELESS_SURNAMES: Final = _words(
+    "nguyen tran pham huynh hoang dang bui le vo vu phan do ngo dinh truong duong ly trinh"
+)
+TONELESS_MIDDLES: Final = _words("van thi dinh huu")
+"""Names that a recogniser or a keyboard left without their marks."""
+BIRTH_RANKS: Final = _words("út bé")
 KIN_TITLES: Final = _words("anh chị cô chú bác ông bà cậu dì dượng mợ thím o")
 """Titles that take an order of birth for a name: "chú năm"."""
 ROLES: Final = _words(

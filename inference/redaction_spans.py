@@ -53,12 +53,9 @@ _WORD: Final = re.compile(
     "|".join(re.escape(kind.value) for kind in Kind) + rf"|\+?(?:[^\W_]{_MARK})+(?:@(?:[^\W_]{_MARK})+)?|@"
 )
 _CHUNK: Final = re.compile(r"\S+")
-_FIRST_VOWEL: Final = {
-    **dict(
-        zip("oà oá oả oã oạ oè oé oẻ oẽ oẹ".split(), "òa óa ỏa õa ọa òe óe ỏe õe ọe".split(), strict=True)
-    ),
-    **dict(zip("uỳ uý uỷ uỹ uỵ".split(), "ùy úy ủy ũy ụy".split(), strict=True)),
-}
+_SECOND_VOWEL: Final = "oà oá oả oã oạ oè oé oẻ oẽ oẹ uỳ uý uỷ uỹ uỵ"
+_MARKED_FIRST: Final = "òa óa ỏa õa ọa òe óe ỏe õe ọe ùy úy ủy ũy ụy"
+_FIRST_VOWEL: Final = dict(zip(_SECOND_VOWEL.split(), _MARKED_FIRST.split(), strict=True))
 
 
 def tokenise(text: str) -> tuple[Token, ...]:

@@ -140,6 +140,8 @@ def _may_name_a_place(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
             return token not in words.PLACE_ENDS
     elif token in {"con", "đông", "gia", "hội", "cấp"} and following and following not in lex.ordinary:
         return True
+    if token == "mai" and not following and before in lex.sure_surnames:  # noqa: S105 - "hoàng mai"
+        return True
     return token in words.SOFT_STOP and bool(following) and following not in words.ADDRESS_STOP | STAND_INS
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from inference.spoken_numbers import digits_of, is_number_word, restored
+from inference.spoken_numbers import NUMBER_WORDS, digits_of, is_number_word, restored
 
-_UNITS: Final = frozenset("một mốt hai ba bốn tư năm lăm nhăm sáu bảy bẩy tám chín".split())
+_UNITS: Final = NUMBER_WORDS - {"không", "hông"}
 _DAY_WORDS: Final = frozenset({"ngày", "mùng", "mồng", "hôm", "rằm"})
 _MONTHS: Final = _UNITS | {"giêng", "chạp", "mười"}
 _CALENDAR: Final = frozenset({"âm", "dương", "lịch"})
@@ -61,17 +61,14 @@ def find_dates(tokens: Sequence[str]) -> tuple[SpokenDate, ...]:
 
 
 def _with_month(tokens: Sequence[str], at: int, least: int) -> SpokenDate | None:
-    if tokens[at] != "tháng":
-        return None
-    start = _day_start(tokens, at, least)
+    start = _day_start(tokens, at, least) if tokens[at] == "tháng" else None
     if start is None:
         return None
     if at + 1 < len(tokens) and tokens[at + 1] in _DEICTIC:
         return SpokenDate(start, at + 2, "", month=True) if start < at else None
-    month_end = _month_end(tokens, at + 1)
-    if month_end == at + 1:
+    end = _month_end(tokens, at + 1)
+    if end == at + 1:
         return None
-    end = month_end
     while end < len(tokens) and tokens[end] in _CALENDAR:
         end += 1
     marked = end + (end < len(tokens) and tokens[end] == "năm")
@@ -80,9 +77,8 @@ def _with_month(tokens: Sequence[str], at: int, least: int) -> SpokenDate | None
         year = _year(tokens[begin:year_end])
         if year:
             return SpokenDate(start, year_end, year, month=True)
-    if _number_end(tokens, end) > end:
-        return None
-    return SpokenDate(start, end, "", month=True)
+    goes_on = _number_end(tokens, end) > end
+    return None if goes_on else SpokenDate(start, end, "", month=True)
 
 
 def _day_start(tokens: Sequence[str], at: int, least: int) -> int | None:
@@ -104,15 +100,11 @@ def _day_start(tokens: Sequence[str], at: int, least: int) -> int | None:
 def _month_end(tokens: Sequence[str], at: int) -> int:
     if at >= len(tokens):
         return at
-    token = tokens[at]
+    word = tokens[at]
     following = tokens[at + 1] if at + 1 < len(tokens) else ""
-    if token == "mười" and following in {"một", "hai"}:
+    if (word == "mười" and following in {"một", "hai"}) or (word == "không" and following in _UNITS):
         return at + 2
-    if token == "không" and following in _UNITS:
-        return at + 2
-    if token in _MONTHS:
-        return at + 1
-    return at + (token.isdecimal() and int(token) <= _LAST_MONTH)
+    return at + (word in _MONTHS or (word.isdecimal() and int(word) <= _LAST_MONTH))
 
 
 def _number_end(tokens: Sequence[str], at: int) -> int:

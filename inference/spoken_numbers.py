@@ -57,8 +57,8 @@ _PAUSE: Final = _words(
 """Words that people put between the groups of a long number."""
 LETTERS: Final = _words(
     """
-a b bê bờ c xê cê cờ d dê dờ đ đê đờ e ép f g gờ giê gi h hát hờ i k ka ca l lờ eo em m mờ n nờ o ô ơ p pê pờ q
-quy r rờ s sờ ét t tê tờ u ư v vê vờ x ích xờ y z dét zét
+a b bê bờ c xê cê cờ d dê dờ đ đê đờ e ép f g gờ giê gi h hát hờ i k ka ca l lờ eo em m mờ n nờ o ô ơ p pê pờ
+q quy r rờ s sờ ét t tê tờ u ư v vê vờ x ích xờ y z dét zét
 """
 )
 """Names of letters inside plates and dossier codes."""
@@ -198,18 +198,22 @@ def _heard(tokens: Sequence[str]) -> tuple[str, int]:
         elif token in _LINK:
             digits.append("0")
             alone = False
-        elif _DIGIT_INSIDE.search(token):
-            written = _DIGIT_INSIDE.findall(token)
-            digits += written
-            leading += len(written) * alone
-        elif _MERGED.fullmatch(token):
-            merged = [DIGITS[word] for word in _DIGIT_WORD.findall(token)]
-            digits += merged
-            leading += len(merged) * alone
         elif token in _MAGNITUDE or token in _HALF:
             alone = False
+        else:
+            several = _digits_inside(token)
+            digits += several
+            leading += len(several) * alone
         at += step
     return "".join(digits), leading
+
+
+def _digits_inside(token: str) -> list[str]:
+    """Return the digits of a token that holds several: "0912", "29a", "khôngchín"."""
+    written = _DIGIT_INSIDE.findall(token)
+    if not written and _MERGED.fullmatch(token):
+        return [DIGITS[word] for word in _DIGIT_WORD.findall(token)]
+    return written
 
 
 def restored(tokens: Sequence[str]) -> list[str]:
@@ -221,13 +225,13 @@ def restored(tokens: Sequence[str]) -> list[str]:
     read = list(tokens)
     at = 0
     while at < len(read):
-        if read[at] not in DIGITS and _toneless(read[at]) not in _BY_TONELESS:
+        if not _is_number(read[at]) and _toneless(read[at]) not in _BY_TONELESS:
             at += 1
             continue
         end = at
-        while end < len(read) and (read[end] in DIGITS or _toneless(read[end]) in _BY_TONELESS):
+        while end < len(read) and (_is_number(read[end]) or _toneless(read[end]) in _BY_TONELESS):
             end += 1
-        true = [index for index in range(at, end) if read[index] in DIGITS or read[index] == _TEN]
+        true = [index for index in range(at, end) if _is_number(read[index])]
         if end - at >= _NO_TONES and all(token.isascii() for token in read[at:end]):
             first, last = at, end
         elif true and len(true) >= _MOST * (true[-1] + 1 - true[0]) and true[-1] - true[0] + 1 >= _WRONG_TONE:
@@ -235,7 +239,7 @@ def restored(tokens: Sequence[str]) -> list[str]:
         else:
             first = last = at
         for index in range(first, last):
-            if read[index] not in DIGITS:
+            if not _is_number(read[index]):
                 read[index] = _BY_TONELESS[_toneless(read[index])]
         at = end
     # "không phải ba" denies, it does not count.

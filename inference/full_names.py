@@ -1,0 +1,98 @@
+"""Names that begin with a surname, or with a family name of another people of Vietnam."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from inference import name_words as words
+from inference.lexicon import Lexicon
+from inference.name_extent import name_end, word_at
+from inference.redaction_spans import STAND_INS
+from inference.spoken_numbers import NUMBER_WORDS
+
+_FULL: Final = 4
+_WITH_PARTICLE: Final = 3
+
+
+def full_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
+    """Return the end of a surname with middle and given names at `at`, or 0."""
+    token, following = tokens[at], word_at(tokens, at + 1)
+    if not following or following in STAND_INS or (token, following) in lex.ordinary_pairs:
+        return 0
+    if _is_toneless(token, following):
+        return name_end(tokens, at, lex)
+    cued = _is_cued(tokens, at)
+    if token in lex.sure_surnames:
+        return name_end(tokens, at, lex) if _after_sure(tokens, at, lex, cued=cued) else 0
+    if token in lex.weak_surnames and _after_weak(tokens, at, lex, cued=cued):
+        return name_end(tokens, at, lex)
+    return 0
+
+
+def _is_cued(tokens: Sequence[str], at: int) -> bool:
+    return bool(words.INTRODUCTIONS.length_before(tokens, at) or words.TITLES.length_before(tokens, at))
+
+
+def _is_toneless(token: str, following: str) -> bool:
+    """Tell whether a surname was written without its marks, with a name after it."""
+    if token not in words.TONELESS_SURNAMES:
+        return False
+    return following in words.TONELESS_MIDDLES or (token in {"nguyen", "huynh"} and following.isascii())
+
+
+def _is_listed(tokens: Sequence[str], at: int, lex: Lexicon, *, cued: bool) -> bool:
+    """Tell whether the token after the surname at `at` is a name syllable and no stop word here."""
+    following, third = word_at(tokens, at + 1), word_at(tokens, at + 2)
+    listed = following in lex.given or following in lex.middles or following in lex.sure_surnames
+    listed = listed or (cued and following in lex.weak_surnames and third in lex.title_given)
+    return listed and (following not in words.NAME_STOP or third in lex.given)
+
+
+def _after_sure(tokens: Sequence[str], at: int, lex: Lexicon, *, cued: bool) -> bool:
+    following, third = word_at(tokens, at + 1), word_at(tokens, at + 2)
+    if following in lex.sure_middles and third and third not in STAND_INS:
+        return True
+    unheard = cued and following not in lex.ordinary and following not in words.NAME_STOP
+    return unheard or _is_listed(tokens, at, lex, cued=cued)
+
+
+def _after_weak(tokens: Sequence[str], at: int, lex: Lexicon, *, cued: bool) -> bool:
+    """Tell whether the syllables after a surname that is an ordinary word make it a name."""
+    following, third = word_at(tokens, at + 1), word_at(tokens, at + 2)
+    if not _is_listed(tokens, at, lex, cued=cued):
+        return False
+    open_third = bool(third) and third not in words.NAME_STOP and third not in STAND_INS
+    if following in lex.sure_middles and third:
+        return third in lex.given or (open_third and (cued or third not in lex.ordinary))
+    if cued and following in lex.sure_given:
+        return True
+    pair = (following, third) in lex.ordinary_pairs
+    sure = following not in lex.ordinary or third in lex.sure_given
+    return open_third and third in lex.given and sure and not pair
+
+
+def minority_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
+    """Return the end of a name such as "giàng a páo", "y moan êban", "h hen niê", or 0."""
+    token, following, third = tokens[at], word_at(tokens, at + 1), word_at(tokens, at + 2)
+    if not following.isalpha() or following in NUMBER_WORDS:
+        return 0
+    family = token in lex.minority_surnames and token not in lex.ordinary
+    if _with_particle(tokens, at, lex) and (family or third not in lex.ordinary):
+        return min(name_end(tokens, at + 2, lex), at + _FULL)
+    clan = third in lex.minority_surnames and third not in lex.ordinary
+    if token in lex.leads and clan:
+        return name_end(tokens, at + 2, lex)
+    open_lead = (family or token in lex.leads) and following not in lex.ordinary
+    if open_lead and (_is_cued(tokens, at) or clan or (family and following in lex.given)):
+        return name_end(tokens, at + 1, lex)
+    return 0
+
+
+def _with_particle(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
+    """Tell whether a family name, a particle and a given name follow each other ("giàng a páo")."""
+    following, third = word_at(tokens, at + 1), word_at(tokens, at + 2)
+    last = at + _WITH_PARTICLE == len(tokens)
+    stopped = third in words.NAME_STOP and not last
+    free = third.isalpha() and third not in NUMBER_WORDS and third not in STAND_INS
+    return tokens[at] in lex.minority_surnames and following in lex.particles and free and not stopped
