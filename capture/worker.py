@@ -134,7 +134,12 @@ class EdgeWorker:
             self._start_erasure(stack, folder)  # first: what was withdrawn is not sent once more
             self._start_uplinks(stack)  # what waits is sent even where a network cannot be loaded
             if self.perception is None:
-                self.perception = Perception.load(Registry.default(), threads=self.config.threads)
+                self.perception = Perception.load(
+                    Registry.default(),
+                    threads=self.config.threads,
+                    expression=self.config.faces.expression,
+                    detector=self.config.faces.detector,
+                )
                 stack.callback(self.perception.close)
             self._make_counters(self.perception)
             self._start_kiosk(stack, folder)
