@@ -7,6 +7,7 @@
    or a retention run that says so.
 4. Releases: the sums of each released day, recomputed from the signals.
 5. Figures: every published figure, recomputed from the releases, to the last digit.
+6. Stops: how often captures were stopped or not asked for, counted again from the edges' logs.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ from api.audit_folder import (
     read_figures,
     read_keys,
     read_signals,
+    read_stops,
 )
 from api.figures import day_of, months_of, sums_of
 from api.log import Kind
 from api.releases import Release, Sums
+from api.stops import StopTally
 from api.trends import local_time
 from consent.checkpoint import Checkpoint, KeyHistory, WitnessPolicy, peek, verifier
 from consent.entry import SessionEnded, SessionStarted, parse_entry
@@ -102,8 +105,10 @@ class _Sessions:
     newest: datetime | None = None
     given: set[UUID] = field(default_factory=set)
     unpermitted: set[UUID] = field(default_factory=set)
+    stops: StopTally = field(default_factory=StopTally)
 
     def take(self, entry: object) -> None:
+        self.stops.take(entry)
         at = getattr(entry, "at", None)
         if isinstance(at, datetime):
             self.newest = at if self.newest is None else max(self.newest, at)
@@ -146,6 +151,7 @@ def verify(folder: Path, trust: Trust | None = None, *, progress: Progress | Non
     findings.append(_sums(releases, signals, sessions, kept_from))
     found = months_of(releases, minimum_n=about.minimum_n, today=about.today)
     findings.append(_figures(found, read_figures(folder)))
+    findings.append(_stops(sessions.stops.document(), read_stops(folder)))
     return AuditReport(tuple(findings))
 
 
@@ -387,6 +393,24 @@ def _figures(computed: Mapping[str, Any], published: Any) -> Finding:  # noqa: A
         return Finding("figures", False, f"{len(other)} months differ: {_names(other)}")
     count = sum(_count(value) for value in computed.values())
     return Finding("figures", True, f"{count} figures of {len(computed)} months reproduced to the last digit")
+
+
+def _stops(computed: Mapping[str, Mapping[str, int]], stated: Any) -> Finding:  # noqa: ANN401 - any JSON
+    if not isinstance(stated, dict):
+        return Finding("stops", False, "stops.json holds no counts")
+    other = sorted(key for key in computed.keys() | stated.keys() if computed.get(key) != stated.get(key))
+    if other:
+        return Finding("stops", False, f"{len(other)} days differ: {_names(other)}")
+    sums = {
+        name: sum(counts[name] for counts in computed.values())
+        for name in ("services", "accompanied-child", "second-face")
+    }
+    return Finding(
+        "stops",
+        True,
+        f"{sums['services']} services, {sums['accompanied-child']} with a child declared, "
+        f"{sums['second-face']} ended by a second face, counted again",
+    )
 
 
 def _count(value: object) -> int:

@@ -21,6 +21,7 @@ from api.audit_folder import (
     FIGURES,
     KEYS,
     SIGNALS,
+    STOPS,
     About,
     ExportedSignal,
     Keys,
@@ -33,9 +34,11 @@ from api.errors import ExportRefused
 from api.figures import months_of
 from api.log import Kind, append, log_size
 from api.releases import Release
+from api.stops import KINDS, StopTally
 from api.tree import StoredNodes
 from api.witnesses import Witnesses
 from consent.checkpoint import KeyHistory, KeyPeriod, WitnessPolicy, peek
+from consent.entry import parse_entry
 from consent.tiles import TILE_WIDTH, write_folder
 from inference.signal import Signal
 
@@ -155,6 +158,7 @@ def _export(
     figures = months_of(releases, minimum_n=scope.minimum_n, today=scope.today)
     write_json(folder / ABOUT, about.document())
     write_json(folder / FIGURES, figures)
+    write_json(folder / STOPS, _stops(database, {edge: item[0] for edge, item in edges.items()}))
     write_json(folder / KEYS, _keys(witnesses.policy(), histories).document())
     signals = _write_signals(
         database, folder / SIGNALS, {edge: item[0] for edge, item in edges.items()}, progress
@@ -168,6 +172,26 @@ def _export(
     note = witnesses.status().note
     _write_log(database, folder / CENTRE, note, peek(note).size, None, progress)
     return Exported(peek(note).size, len(edges), signals, len(figures))
+
+
+def _stops(database: Database, folded: dict[UUID, int]) -> dict[str, dict[str, int]]:
+    """Count stops in the logs of the edges, as far as they are in this export."""
+    tally = StopTally()
+    for edge, size in sorted(folded.items()):
+        after = -1
+        while True:
+            with database.transaction() as connection:
+                rows = connection.execute(
+                    "SELECT idx, body FROM edge_log_entries WHERE edge_id = %s AND idx > %s AND idx < %s "
+                    "AND kind = ANY(%s) ORDER BY idx LIMIT %s",
+                    (edge, after, size, list(KINDS), _PAGE),
+                ).fetchall()
+            for _, body in rows:
+                tally.take(parse_entry(bytes(body)))
+            if len(rows) < _PAGE:
+                break
+            after = int(rows[-1][0])
+    return tally.document()
 
 
 def _keys(policy: WitnessPolicy, edges: dict[UUID, KeyHistory]) -> Keys:

@@ -3,11 +3,12 @@
     about.json      when and by what it was made; the day and the least n of its pages
     keys.json       public keys of the logs and witnesses, for those who have none of their own
     figures.json    every published figure as text
+    stops.json      counter and day -> services, sessions, and captures stopped or not asked for, by method
     signals.jsonl   one signal a line, with its place of arrival and the key of its commitment
     centre/         the centre's log as C2SP tiles
     edges/<uuid>/   each edge's log as C2SP tiles, as far as the centre's log names its checkpoint
 
-The digests of the first four stand in the last entry of the centre's log, which its signed
+The digests of the first five stand in the last entry of the centre's log, which its signed
 checkpoint covers: nothing of an export can be exchanged.
 """
 
@@ -32,9 +33,10 @@ from consent.checkpoint import KeyHistory, KeyPeriod
 from inference.signal import Signal
 
 FORMAT: Final = "hailong-audit-export"
-VERSION: Final = 1
+VERSION: Final = 2
 ABOUT, KEYS, FIGURES, SIGNALS = "about.json", "keys.json", "figures.json", "signals.jsonl"
-DIGESTED: Final = (ABOUT, KEYS, FIGURES, SIGNALS)
+STOPS: Final = "stops.json"
+DIGESTED: Final = (ABOUT, KEYS, FIGURES, STOPS, SIGNALS)
 CENTRE, EDGES = "centre", "edges"
 
 
@@ -171,6 +173,11 @@ def read_keys(folder: Path) -> Keys:
 def read_figures(folder: Path) -> Any:  # noqa: ANN401 - compared as a whole
     """Read the published figures of an export."""
     return _json(folder / FIGURES)
+
+
+def read_stops(folder: Path) -> Any:  # noqa: ANN401 - compared as a whole
+    """Read how often captures were stopped or not asked for, as the centre counted."""
+    return _json(folder / STOPS)
 
 
 def read_signals(folder: Path) -> Iterator[ExportedSignal]:

@@ -15,7 +15,10 @@ class Counts:
     """Sums over days; the same names as in `DayCounts`.
 
     Attributes:
+        offered: Services.
         silent: Nobody answered in time, which is a no.
+        accompanied: The officer declared a child; `unasked` of them before an answer.
+        second_face: Consents that ended because a second face stayed at the seat.
         hidden_days: Days that may not be shown and are in no sum.
     """
 
@@ -24,6 +27,9 @@ class Counts:
     given: int = 0
     refused: int = 0
     silent: int = 0
+    accompanied: int = 0
+    unasked: int = 0
+    second_face: int = 0
     withdrawn: int = 0
     slots: int = 0
     lost: int = 0
@@ -32,6 +38,11 @@ class Counts:
     consented_ms: int = 0
     days: int = 0
     hidden_days: int = 0
+
+    @property
+    def asked(self) -> int:
+        """Questions that stood until their answer or the end of their time."""
+        return self.offered - self.unasked
 
     @property
     def answered(self) -> int:
@@ -51,7 +62,17 @@ class Counts:
     @property
     def silent_share(self) -> Mean | None:
         """Questions nobody answered among all questions."""
-        return share_of(self.silent, self.offered)
+        return share_of(self.silent, self.asked)
+
+    @property
+    def accompanied_share(self) -> Mean | None:
+        """Services in which the officer declared a child, among all."""
+        return share_of(self.accompanied, self.offered)
+
+    @property
+    def second_face_share(self) -> Mean | None:
+        """Sessions that a second face ended, among all sessions."""
+        return share_of(self.second_face, self.slots)
 
     @property
     def complete_share(self) -> Mean | None:
@@ -72,21 +93,17 @@ def sum_days(days: Iterable[DayCounts], disclosure: Disclosure | None = None) ->
         disclosure: For readers who may not see single citizens: a day counts only when it is over
             and stands on enough answers, so that no difference of sums gives a hidden day away.
     """
-    shown, hidden = [], 0
-    for day in days:
-        enough = disclosure is None or (
-            disclosure.day_is_over(day.day) and disclosure.enough(day.given + day.refused)
-        )
-        if enough:
-            shown.append(day)
-        else:
-            hidden += 1
+    every = list(days)
+    shown = shown_days(every, disclosure)
     return Counts(
         offered=sum(day.offered for day in shown),
         shown=sum(day.shown for day in shown),
         given=sum(day.given for day in shown),
         refused=sum(day.refused for day in shown),
         silent=sum(day.deferred for day in shown),
+        accompanied=sum(day.accompanied for day in shown),
+        unasked=sum(day.unasked for day in shown),
+        second_face=sum(day.second_face for day in shown),
         withdrawn=sum(day.withdrawn for day in shown),
         slots=sum(day.slots for day in shown),
         lost=sum(day.lost for day in shown),
@@ -94,8 +111,18 @@ def sum_days(days: Iterable[DayCounts], disclosure: Disclosure | None = None) ->
         gap_ms=sum(day.gap_ms for day in shown),
         consented_ms=sum(day.consented_ms for day in shown),
         days=len(shown),
-        hidden_days=hidden,
+        hidden_days=len(every) - len(shown),
     )
+
+
+def shown_days(days: Iterable[DayCounts], disclosure: Disclosure | None = None) -> list[DayCounts]:
+    """Return the days that may be shown, in the order given; `disclosure` as in `sum_days`."""
+    return [
+        day
+        for day in days
+        if disclosure is None
+        or (disclosure.day_is_over(day.day) and disclosure.enough(day.given + day.refused))
+    ]
 
 
 def by_counter(days: Iterable[DayCounts], disclosure: Disclosure | None = None) -> dict[str, Counts]:

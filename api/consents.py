@@ -18,6 +18,7 @@ from api.database import Connection, Database
 from api.projection import COLUMNS, Consent
 from api.schema import DAY_ZONE
 from consent.purpose import Purpose
+from consent.stopping import StopMethod
 
 _T = TypeVar("_T")
 
@@ -26,6 +27,13 @@ MOST_COUNTED: Final = 10_000
 QUICK_MS: Final = 1000
 """Nobody reads the notice in less."""
 BURST_S: Final = 60
+_ENDED_HOW: Final = (
+    "LEFT JOIN LATERAL (SELECT convert_from(body, 'UTF8')::jsonb ->> 'method' AS method "
+    "FROM edge_log_entries AS entry WHERE entry.record_id = consents.record_id "
+    "AND entry.edge_id = consents.edge_id AND entry.kind = consents.state "
+    "AND consents.state IN ('deferred', 'revoked') ORDER BY entry.idx LIMIT 1) AS ended ON true"
+)
+"""The method of the step that ended a consent without the citizen: the log has it, the row does not."""
 _FILTER: Final = (
     "(%(state)s::text IS NULL OR state = %(state)s) "
     "AND (%(counter)s::text IS NULL OR counter = %(counter)s) "
@@ -145,8 +153,10 @@ class DayCounts:
     """What became of the questions of one counter and day.
 
     Attributes:
-        offered: All of them; the other counts are parts of it.
+        offered: All services; the other counts are parts of it.
         deferred: Nobody answered in time, which is a no.
+        accompanied: The officer declared a child; `unasked` of them before an answer, else it revoked a yes.
+        second_face: Consents that ended because a second face stayed at the seat.
         withdrawn: Of those given, at once or later.
         slots: Sessions that were opened; `lost` were never closed.
         gaps: How often a device gave nothing in the closed ones, for `gap_ms` of their `consented_ms`.
@@ -159,6 +169,9 @@ class DayCounts:
     given: int
     refused: int
     deferred: int
+    accompanied: int
+    unasked: int
+    second_face: int
     withdrawn: int
     slots: int
     lost: int
@@ -187,18 +200,26 @@ def daily(
         "count(shown_at) AS shown, "
         "count(*) FILTER (WHERE decided_at IS NOT NULL AND state <> 'refused') AS given, "
         "count(*) FILTER (WHERE state = 'refused') AS refused, "
-        "count(*) FILTER (WHERE state = 'deferred') AS deferred, "
+        "count(*) FILTER (WHERE state = 'deferred' AND method IS DISTINCT FROM %(child)s) AS deferred, "
+        "count(*) FILTER (WHERE method = %(child)s) AS accompanied, "
+        "count(*) FILTER (WHERE state = 'deferred' AND method = %(child)s) AS unasked, "
+        "count(*) FILTER (WHERE state = 'revoked' AND method = %(second_face)s) AS second_face, "
         "count(*) FILTER (WHERE state = 'withdrawn') AS withdrawn, "
         "count(session_started_at) AS slots, "
         "count(*) FILTER (WHERE session_started_at < clock_timestamp() - %(lost_after)s "
         "AND session_ended_at IS NULL) AS lost, coalesce(sum(gaps), 0)::bigint AS gaps, "
         "coalesce(sum(gap_ms), 0)::bigint AS gap_ms, "
         "coalesce(sum(consented_ms), 0)::bigint AS consented_ms "
-        f"FROM consents WHERE {_FILTER} GROUP BY 1, 2 ORDER BY 2 DESC, 1"
+        f"FROM consents {_ENDED_HOW} WHERE {_FILTER} GROUP BY 1, 2 ORDER BY 2 DESC, 1"
     )
     wanted = Filter(since=since, until=until, counters=None if counters is None else tuple(counters))
+    values = wanted.parameters() | {
+        "lost_after": lost_after,
+        "child": StopMethod.ACCOMPANIED_CHILD.value,
+        "second_face": StopMethod.SECOND_FACE.value,
+    }
     with database.transaction() as connection:
-        return _rows(connection, DayCounts, sql, wanted.parameters() | {"lost_after": lost_after})
+        return _rows(connection, DayCounts, sql, values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from consent.entry import Outcome
 from consent.purpose import Purpose
 from consent.record import Answer, IndicatedBy
 from consent.state import State
+from consent.stopping import StopMethod
 
 STATES: Final[Mapping[str, str]] = {
     State.OFFERED: no_op("asked, no answer yet"),
@@ -74,6 +75,8 @@ METHODS: Final[Mapping[str, str]] = {
     "end-of-service": no_op("end of the service"),
     "child": no_op("a child"),
     "bystander": no_op("a bystander"),
+    StopMethod.SECOND_FACE: no_op("a second face at the seat"),
+    StopMethod.ACCOMPANIED_CHILD: no_op("accompanied by a child, said the officer"),
 }
 """Methods that are known by a name; any other is shown as the log has it."""
 OUTCOMES: Final[Mapping[str, str]] = {
@@ -107,6 +110,8 @@ FLAGS: Final[Mapping[str, str]] = {
     Flag.QUICK: no_op("answers within a second"),
     Flag.ALL_YES: no_op("everybody allows everything"),
     Flag.BURST: no_op("bursts of consents"),
+    Flag.CHILD: no_op("children declared far more often than elsewhere"),
+    Flag.SECOND_FACE: no_op("second faces far more often than elsewhere"),
 }
 GOOD: Final = frozenset((Proof.HOLDS.value, FirstFrame.PROVEN.value, Length.WITHIN.value))
 BAD: Final = frozenset(

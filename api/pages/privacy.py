@@ -11,9 +11,9 @@ from fastapi.responses import HTMLResponse
 from api.accounts import Login
 from api.authorization import Action
 from api.breaches import Breaches
-from api.coercion import Flag, flags
+from api.coercion import Flag, flags, stop_flags
 from api.consent_checks import render_again
-from api.consent_rates import Counts, sum_days
+from api.consent_rates import Counts, by_counter, sum_days
 from api.consents import DayCounts, daily, edge_logs, notices_seen, patterns
 from api.database import Connection
 from api.errors import LogDamaged
@@ -82,7 +82,7 @@ def _add_overview(router: APIRouter, pages: Pages, keeper: LogKeeper) -> None:
             edges=edges,
             silent={edge.edge_id for edge in edges if now - edge.last_contact > SILENT_AFTER},
             silent_hours=int(SILENT_AFTER.total_seconds() // 3600),
-            flagged=_flagged(pages, first, today if sees_all else today - timedelta(days=1)),
+            flagged=_flagged(pages, days, today, sees_all=sees_all),
             words=words,
         )
 
@@ -124,9 +124,17 @@ def _status(keeper: LogKeeper) -> LogStatus | None:
         return None
 
 
-def _flagged(pages: Pages, since: date, until: date) -> list[tuple[str, tuple[Flag, ...]]]:
-    found = ((item.counter, flags(item)) for item in patterns(pages.database, since, until))
-    return [(counter, raised) for counter, raised in found if raised]
+def _flagged(
+    pages: Pages, days: Sequence[DayCounts], today: date, *, sees_all: bool
+) -> list[tuple[str, tuple[Flag, ...]]]:
+    first = today - timedelta(days=max(PERIODS) - 1)
+    last = today if sees_all else today - timedelta(days=1)
+    answers = {item.counter: flags(item) for item in patterns(pages.database, first, last)}
+    stops = stop_flags(by_counter(days, None if sees_all else pages.disclosure(today)))
+    found = {
+        code: (*answers.get(code, ()), *stops.get(code, ())) for code in sorted(answers.keys() | stops.keys())
+    }
+    return [(code, raised) for code, raised in found.items() if raised]
 
 
 def _add_notices(router: APIRouter, pages: Pages) -> None:

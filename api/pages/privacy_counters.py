@@ -12,8 +12,8 @@ from fastapi.responses import HTMLResponse
 from api import coercion
 from api.accounts import Login
 from api.authorization import Action
-from api.coercion import flags
-from api.consent_rates import Counts, by_counter, sum_days
+from api.coercion import Flag, flags, stop_flags
+from api.consent_rates import Counts, by_counter, shown_days, sum_days
 from api.consents import BURST_S, QUICK_MS, Patterns, daily, patterns
 from api.interval import Mean
 from api.language import decimal_text, month_text
@@ -63,9 +63,11 @@ def build_router(pages: Pages) -> APIRouter:
         # Patterns of the running day would tell an observer of single citizens.
         told = min(period.until, today if sees_all else today - timedelta(days=1))
         found = {item.counter: item for item in patterns(pages.database, period.since, told)}
+        sums = by_counter(days, disclosure)
+        often = stop_flags(sums)
         rows = [
-            _row(counter, counts, found.get(counter), language)
-            for counter, counts in by_counter(days, disclosure).items()
+            _row(counter, counts, found.get(counter), language, often.get(counter, ()))
+            for counter, counts in sums.items()
         ]
         return pages.render(
             request,
@@ -76,6 +78,7 @@ def build_router(pages: Pages) -> APIRouter:
             sees_all=sees_all,
             rows=rows,
             whole=_row("", sum_days(days, disclosure), None, language),
+            stop_days=[day for day in shown_days(days, disclosure) if day.accompanied or day.second_face],
             rules=coercion,
             quick_share=round(coercion.QUICK_SHARE * 100),
             quick_s=QUICK_MS // 1000,
@@ -86,7 +89,9 @@ def build_router(pages: Pages) -> APIRouter:
     return router
 
 
-def _row(counter: str, counts: Counts, found: Patterns | None, language: str) -> dict[str, Any]:
+def _row(
+    counter: str, counts: Counts, found: Patterns | None, language: str, often: tuple[Flag, ...] = ()
+) -> dict[str, Any]:
     def text(share: Mean | None) -> MeanText | None:
         return mean_text(share, language)
 
@@ -97,13 +102,15 @@ def _row(counter: str, counts: Counts, found: Patterns | None, language: str) ->
         "given": text(counts.given_share),
         "refused": text(counts.refused_share),
         "silent": text(counts.silent_share),
+        "accompanied": text(counts.accompanied_share),
+        "second_face": text(counts.second_face_share),
         "complete": text(counts.complete_share),
         "covered": None if covered is None else decimal_text(f"{covered * 100:.1f}", language),
         "gap_min": decimal_text(f"{counts.gap_ms / 60_000:.1f}", language),
         "patterns": found,
         "quick": None if found is None or found.quick_share is None else round(found.quick_share * 100),
         "all_yes": None if found is None or found.all_yes_share is None else round(found.all_yes_share * 100),
-        "flags": () if found is None else flags(found),
+        "flags": (*(() if found is None else flags(found)), *often),
     }
 
 

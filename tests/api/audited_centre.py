@@ -30,6 +30,7 @@ from consent.ledger import ConsentStore
 from consent.record import ConsentRecord, IndicatedBy
 from consent.session_keys import commitment
 from consent.state import State
+from consent.stopping import StopMethod
 from inference.signal import Signal
 from tests.api.senders import Edge, signal
 from tests.consent.citizens import ALL_GIVEN, citizen
@@ -91,6 +92,15 @@ class AuditedCentre:
         self.store.apply(record.record_id, State.COMPLETED, IndicatedBy.SYSTEM, "end-of-service")
         self.entries.append({"kind": "signal", "payload": payload, "salt": base64.b64encode(salt).decode()})
         return record
+
+    def unasked(self, day: date) -> None:
+        """Serve one citizen with a child: no question is put."""
+        self.now = max(self.now, morning(day)) + timedelta(minutes=3)
+        record = replace(citizen(), counter=COUNTER, offered_at=self.now)
+        self.store.offer(record)
+        self.store.apply(
+            record.record_id, State.DEFERRED, IndicatedBy.CONTROLLER, StopMethod.ACCOMPANIED_CHILD.value
+        )
 
     def deliver(self) -> None:
         """Send the waiting signals and ship the log."""

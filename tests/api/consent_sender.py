@@ -243,7 +243,7 @@ def _notable(sender: ConsentSender, named: dict[str, UUID], codes: dict[str, str
     sender.store.session_ended(expired.record_id, sender.summary(3_590_000))
     revoked = sender.offer(CALM)
     sender.answer(revoked)
-    sender.store.apply(revoked.record_id, State.REVOKED, IndicatedBy.CONTROLLER, "child")
+    sender.store.apply(revoked.record_id, State.REVOKED, IndicatedBy.CONTROLLER, "accompanied-child")
     lost = sender.offer(BUSY)
     sender.answer(lost)
     sender.store.session_started(lost.record_id)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from api.audit import AuditReport, Trust, verify
-from api.audit_folder import ABOUT, FIGURES, KEYS, SIGNALS
+from api.audit_folder import ABOUT, FIGURES, KEYS, SIGNALS, STOPS
 from api.database import Database
 from api.errors import ExportRefused
 from consent import ledger
@@ -20,7 +20,7 @@ from consent.event import Event
 from consent.record import IndicatedBy
 from consent.state import State
 from consent.stored import Logged, Writing
-from tests.api.audited_centre import TODAY, AuditedCentre
+from tests.api.audited_centre import COUNTER, TODAY, AuditedCentre
 from tests.api.senders import Edge
 from tests.programs import call
 
@@ -39,6 +39,7 @@ def busy(centre: AuditedCentre) -> AuditedCentre:
     for day in DAYS:
         for _ in range(13):
             centre.session(day)
+        centre.unasked(day)
     centre.deliver()
     centre.publish()
     return centre
@@ -56,6 +57,17 @@ def test_every_figure_is_reproduced_to_the_last_digit(busy: AuditedCentre) -> No
     told = {finding.check: finding.detail for finding in report.findings}
     assert "2 days exactly" in told["released sums"]
     assert "26 signals" in told["signals"]
+    assert told["stops"] == "28 services, 2 with a child declared, 0 ended by a second face, counted again"
+    stops = json.loads((folder / STOPS).read_text("utf-8"))
+    assert stops == {
+        f"{COUNTER} {day.isoformat()}": {
+            "services": 14,
+            "sessions": 13,
+            "accompanied-child": 1,
+            "second-face": 0,
+        }
+        for day in DAYS
+    }
     figures = json.loads((folder / FIGURES).read_text("utf-8"))
     (month,) = figures.values()
     assert month["mean"]["n"] == 26
@@ -105,6 +117,13 @@ def _change_leaf(folder: Path) -> None:
     bundle.write_bytes(bytes(data))
 
 
+def _hide_stop(folder: Path) -> None:
+    path = folder / STOPS
+    document = json.loads(path.read_text("utf-8"))
+    document[f"{COUNTER} {DAYS[0].isoformat()}"]["accompanied-child"] -= 1
+    path.write_text(json.dumps(document), "utf-8")
+
+
 def _drop_edge(folder: Path) -> None:
     shutil.rmtree(next((folder / "edges").iterdir()))
 
@@ -124,6 +143,7 @@ def _widen_rule(folder: Path) -> None:
         (_change_leaf, {"centre's log"}),
         (_drop_edge, {"edges' logs", "signals", "released sums"}),
         (_widen_rule, {"files"}),
+        (_hide_stop, {"files", "stops"}),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -134,7 +154,7 @@ def test_a_forged_export_is_found(
     busy.deliver()
     folder, _ = busy.export()
     forge(folder)
-    assert failed(verify(folder)) >= found_by - {"released sums"} if forge is _drop_edge else found_by
+    assert failed(verify(folder)) >= (found_by - {"released sums"} if forge is _drop_edge else found_by)
 
 
 def test_a_manager_who_drops_a_bad_session_is_found(busy: AuditedCentre) -> None:

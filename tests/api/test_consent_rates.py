@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from api.coercion import Flag, flags
-from api.consent_rates import by_counter, sum_days
+from api.coercion import Flag, flags, stop_flags
+from api.consent_rates import Counts, by_counter, shown_days, sum_days
 from api.consents import DayCounts, Patterns
 from api.disclosure import Disclosure
 from api.interval import share_of
@@ -18,6 +18,7 @@ WATCHED = Disclosure(10, TODAY)
 
 def day(back: int, given: int, refused: int, counter: str = "a", **more: int) -> DayCounts:
     counts = {"offered": given + refused, "shown": given + refused, "deferred": 0, "withdrawn": 0}
+    counts |= {"accompanied": 0, "unasked": 0, "second_face": 0}
     counts |= {"slots": given, "lost": 0, "gaps": 0, "gap_ms": 0, "consented_ms": 60_000 * given}
     counts |= more
     return DayCounts(counter, TODAY - timedelta(days=back), given=given, refused=refused, **counts)
@@ -82,3 +83,50 @@ def pattern(**changed: int) -> Patterns:
 )
 def test_flags_follow_their_rules(found: Patterns, raised: tuple[Flag, ...]) -> None:
     assert flags(found) == raised
+
+
+def test_a_service_without_a_question_is_in_no_rate_of_answers() -> None:
+    """Ten services: six answers, two silences, two in which a child was there before an answer."""
+    found = sum_days([day(1, 4, 2, offered=10, deferred=2, accompanied=3, unasked=2, second_face=1)])
+    assert (found.offered, found.asked, found.answered, found.silent) == (10, 8, 6, 2)
+    assert found.silent_share is not None
+    assert found.silent_share.value == pytest.approx(2 / 8)
+    assert found.accompanied_share is not None
+    assert found.accompanied_share.value == pytest.approx(3 / 10)
+    assert found.second_face_share is not None
+    assert found.second_face_share.value == pytest.approx(1 / 4)
+    nothing = sum_days([])
+    assert (nothing.accompanied_share, nothing.second_face_share) == (None, None)
+
+
+def test_an_observer_sees_stops_of_shown_days_only() -> None:
+    days = [day(2, 9, 1, accompanied=1), day(1, 9, 0, accompanied=7), day(0, 50, 0, second_face=3)]
+    assert [item.accompanied for item in shown_days(days, WATCHED)] == [1]
+    assert sum_days(days, WATCHED).accompanied == 1
+    assert sum_days(days).accompanied == 8
+
+
+def counter(offered: int, accompanied: int, slots: int = 100, second_face: int = 0) -> Counts:
+    return Counts(offered=offered, accompanied=accompanied, slots=slots, second_face=second_face)
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "raised"),
+    [
+        (counter(100, 20), counter(400, 16), (Flag.CHILD,)),
+        (counter(100, 10), counter(400, 16), ()),
+        (counter(10, 4), counter(400, 0), ()),
+        (counter(10, 5), counter(400, 0), (Flag.CHILD,)),
+        (counter(10, 10), counter(9, 0), ()),
+        (counter(100, 0, second_face=12), counter(400, 0, slots=400, second_face=4), (Flag.SECOND_FACE,)),
+        (counter(100, 20, second_face=12), counter(400, 4, slots=400), (Flag.CHILD, Flag.SECOND_FACE)),
+        (counter(100, 60), counter(100, 60), ()),
+        (counter(0, 0, slots=0), counter(100, 5), ()),
+    ],
+)
+def test_a_counter_far_above_the_others_is_flagged(
+    own: Counts, others: Counts, raised: tuple[Flag, ...]
+) -> None:
+    """At 20 of 100 the interval begins at 13.3 %, at 10 of 100 at 5.5 %; twice the others' share is 8 %."""
+    assert stop_flags({"a": own, "b": others}) == ({"a": raised} if raised else {})
+    assert stop_flags({"a": own}) == {}, "one counter alone is above nobody"

@@ -24,7 +24,7 @@ from api.edge_logs import EdgeLogs
 from api.settings import LogSettings
 from api.trends import local_today
 from api.withdrawals import Wish, find_withdrawal, list_withdrawals, withdraw_by_code, withdraw_record
-from consent.entry import SessionSummary
+from consent.entry import Outcome, SessionSummary
 from consent.merkle import check_inclusion, leaf_hash
 from consent.purpose import Purpose
 from consent.receipt import new_code
@@ -155,6 +155,15 @@ def test_the_days_of_a_counter_add_up(database: Database, logs: EdgeLogs, sent: 
     sent.give(sent.offer(), given=False)
     deferred = sent.offer()
     sent.store.apply(deferred.record_id, State.DEFERRED, IndicatedBy.SYSTEM, "timeout")
+    child, seat = sent.offer(), sent.offer()
+    sent.store.apply(child.record_id, State.DEFERRED, IndicatedBy.CONTROLLER, "accompanied-child")
+    sent.give(seat)
+    sent.store.session_started(seat.record_id)
+    sent.store.apply(seat.record_id, State.REVOKED, IndicatedBy.CONTROLLER, "second-face")
+    sent.store.session_ended(seat.record_id, SessionSummary(outcome=Outcome.STOPPED))
+    came = sent.offer()
+    sent.give(came)
+    sent.store.apply(came.record_id, State.REVOKED, IndicatedBy.CONTROLLER, "accompanied-child")
     sent.offer(counter="counter-2")
     sent.store.apply(kept[0].record_id, State.WITHDRAWN, IndicatedBy.CITIZEN, "button")
     lost = sent.offer()
@@ -166,8 +175,10 @@ def test_the_days_of_a_counter_add_up(database: Database, logs: EdgeLogs, sent: 
     assert (first.counter, second.counter, second.offered, second.given_share) == (
         *("counter-1", "counter-2", 1, None),
     )
-    assert (first.offered, first.shown, first.given, first.refused, first.deferred) == (6, 6, 4, 1, 1)
-    assert (first.withdrawn, first.slots, first.lost, first.given_share) == (1, 4, 1, 0.8)
+    assert (first.offered, first.shown, first.given, first.refused, first.deferred) == (9, 9, 6, 1, 1)
+    assert (first.withdrawn, first.slots, first.lost, first.given_share) == (1, 5, 1, 6 / 7)
+    assert (first.accompanied, first.unasked, first.second_face) == (2, 1, 1)
+    assert (second.accompanied, second.unasked, second.second_face) == (0, 0, 0)
     assert daily(database, today, today)[0].lost == 0, "a slot of this minute may still be closed"
     assert daily(database, today, today, counters=["counter-2"]) == (second,)
     assert daily(database, today - timedelta(days=1), today - timedelta(days=1)) == ()

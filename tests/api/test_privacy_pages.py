@@ -102,7 +102,7 @@ def test_a_search_is_a_form_whose_address_can_be_kept(new_page: NewPage, found: 
         ("silent", ["no answer in time", "time ran out"]),
         ("switched", ["English", "Tiếng Việt", "rendered again: the same bytes"]),
         ("gaps", ["gap in the capture", "21.0 s"]),
-        ("revoked", ["stopped by the agency", "a child"]),
+        ("revoked", ["stopped by the agency", "accompanied by a child, said the officer"]),
         (
             "late",
             [
@@ -143,6 +143,22 @@ def test_an_observer_sees_rates_and_no_person(new_page: NewPage, found: Console,
     assert hidden.count() == 2, "only the pressed counter had a day of ten answers"
     page.goto(found.page("/privacy/consents"))
     assert "Your role may not open this page." in page.inner_text("main")
+
+
+def test_stops_are_counted_by_counter_and_by_day(new_page: NewPage, found: Console) -> None:
+    page = new_page()
+    log_in(page, found, "en")
+    page.goto(found.page("/privacy/counters"))
+    stopped = page.locator("[aria-label='Stopped or not asked'] tbody tr")
+    assert stopped.count() == 4, "three counters and their sum"
+    cells = [row.split() for row in stopped.all_inner_texts()]
+    assert [row[0] for row in cells[:3]] == sorted(row[0] for row in cells[:3])
+    with_child = [row.locator("td").nth(1).inner_text() for row in stopped.all()]
+    assert sorted(with_child) == ["0", "0", "1", "1"]
+    days = page.locator("[aria-label='Days with a stop'] tbody tr")
+    assert days.count() == 1
+    assert days.locator("td").nth(1).inner_text().startswith("1 / ")
+    assert "children declared far more often" not in " ".join(page.locator("td .tag").all_inner_texts())
 
 
 def test_coercion_is_flagged_where_it_happened_and_nowhere_else(new_page: NewPage, found: Console) -> None:
