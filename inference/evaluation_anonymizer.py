@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 COUNTED_PX: Final = 24
 """Smaller faces do not count: nobody is recognised in them."""
 _SURE: Final = 0.6
-_LEFT: Final = 0.01
+LEFT: Final = 0.01
 """Share of a face's pixels that may look like before: coding smears, and grey meets grey by chance."""
 _ALIKE: Final = 16
 _SAME_PLACE: Final = 0.3
@@ -226,7 +226,7 @@ def _judge(
     if shown.shape != before.shape:
         shown = cv2.resize(after, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     again = [box for box in witness.detect(np.ascontiguousarray(shown)) if box.score >= _SURE]
-    uncovered = sum(left_over(before, shown, face) > _LEFT for face in faces)
+    uncovered = sum(left_over(before, shown, face) > LEFT for face in faces)
     found = sum(any(intersection_over_union(face, box) > _SAME_PLACE for box in again) for face in faces)
     tally["faces"] += len(faces)
     tally["with_faces"] += 1

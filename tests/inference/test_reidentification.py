@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import cv2
 import numpy as np
@@ -93,11 +93,13 @@ def gathered(pack: Path, *, people: int, known: int | None, seed: int) -> People
     return People(frames, np.array(owner), np.array(probe))
 
 
-def masked_alone(frames: Sequence[Picture], detector: FaceDetector) -> list[Picture]:
+def masked_alone(
+    frames: Sequence[Picture], detector: FaceDetector, style: Literal["mask", "drawing"] = "mask"
+) -> list[Picture]:
     """Anonymise each frame as the first of a stream: nothing is known from an earlier one."""
     found = []
     for frame in frames:
-        anonymizer = Anonymizer(detector)
+        anonymizer = Anonymizer(detector, AnonymizerConfig(style=style))
         found.append(anonymizer.anonymize(frame, 0))
         assert anonymizer.doubt is None
     return found
@@ -118,6 +120,24 @@ def blurred(frame: Picture, masked: Picture, sigma: float) -> Picture:
     soft = cv2.GaussianBlur(frame, (0, 0), sigma)
     where = (masked != frame).any(axis=2, keepdims=True)
     return np.where(where, soft, frame).astype(np.uint8)
+
+
+def as_deface(frame: Picture, detector: FaceDetector) -> Picture:
+    """Blur as `deface` 1.5.0 does by default: an ellipse, each pixel the mean of half the box around it."""
+    shown = frame.copy()
+    for box in detector.detect(frame):
+        if box.score < 0.2:
+            continue
+        wide, high = 0.3 * box.width, 0.3 * box.height
+        x1, y1 = max(0, round(int(box.x1) - wide)), max(0, round(int(box.y1) - high))
+        x2, y2 = min(639, round(int(box.x2) + wide)), min(359, round(int(box.y2) + high))
+        part = shown[y1:y2, x1:x2]
+        soft = cv2.blur(part, ((x2 - x1) // 2, (y2 - y1) // 2))
+        where = np.zeros(part.shape[:2], np.uint8)
+        middle = ((x2 - x1) // 2, (y2 - y1) // 2)
+        cv2.ellipse(where, middle, middle, 0, 0, 360, 1, -1)
+        shown[y1:y2, x1:x2] = np.where(where[:, :, None] == 1, soft, part)
+    return shown
 
 
 def rank_one(people: People, probes: NDArray[np.float32], known: NDArray[np.float32]) -> float:
@@ -180,7 +200,11 @@ def attacked(people: People, package: Path, sigmas: Sequence[float]) -> dict[str
     table["clear"] = Row("clear", same, same)
     attack("opaque mask", masked)
     attack("opaque mask, twice as much around it", masked, 0.5)
+    drawn = masked_alone(people.frames, detector, "drawing")
+    assert any((one != other).any() for one, other in zip(drawn, masked, strict=True))
+    attack("opaque mask with a drawing on it", drawn)
     attack("whole picture covered", whole)
+    attack("blur as deface paints it", [as_deface(frame, detector) for frame in people.frames])
     for sigma in sigmas:
         pictures = [blurred(frame, cover, sigma) for frame, cover in zip(people.frames, masked, strict=True)]
         attack(f"Gaussian blur, sigma {sigma:g} px", pictures)
