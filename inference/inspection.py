@@ -7,31 +7,34 @@ passes the anonymiser before it is kept, and everything is dropped when the cons
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import cv2
 
-from consent.purpose import Purpose
+from inference.camera_view import CameraView
+from inference.media import Frame
 from inference.session import SessionAnalysis
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from consent.gate import Permitted
     from inference.anonymizer import Anonymizer, Doubt
+    from inference.camera_view import CameraTrouble
     from inference.face_moments import FaceEvidence, Glance
     from inference.face_quality import Rejection
-    from inference.media import AudioChunk, Frame
+    from inference.media import AudioChunk
     from inference.session import SessionFacts
     from inference.signal import Signal
     from inference.voice_evidence import VoiceEvidence
     from inference.zones import SeatZone
+    from models.face_detectors import Box
 
 _NS: Final = 1_000_000_000
 _JPEG_QUALITY: Final = 82
@@ -71,6 +74,7 @@ class InspectionConfig:
         max_pictures: Pictures kept; later ones are left out, but for the end.
         max_sights: Detections kept, 2.7 hours at 4 a second; later ones are left out.
         max_tracks: Tracks in the table, the latest.
+        max_blind: Stretches of camera trouble, the first ones.
         longest_px: Pictures are shrunk to this.
     """
 
@@ -79,6 +83,7 @@ class InspectionConfig:
     max_pictures: int = 120
     max_sights: int = 40_000
     max_tracks: int = 256
+    max_blind: int = 1_000
     longest_px: int = 960
 
 
@@ -135,6 +140,7 @@ class KeptPicture:
         calls: Calls of the expression network by track until then.
         jpeg: The picture behind the anonymiser.
         doubt: Why all of it is covered; None when it is not.
+        trouble: What was wrong with the camera's view; None when nothing was.
     """
 
     occasion: Occasion
@@ -143,6 +149,22 @@ class KeptPicture:
     calls: Mapping[int, int]
     jpeg: bytes
     doubt: Doubt | None
+    trouble: CameraTrouble | None
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """A stretch in which the camera did not see what it should.
+
+    Attributes:
+        from_ns: Capture time of its start.
+        to_ns: Capture time of its end.
+        trouble: What was wrong with the view; None where no picture came at all.
+    """
+
+    from_ns: int
+    to_ns: int
+    trouble: CameraTrouble | None
 
 
 @dataclass(slots=True)
@@ -155,7 +177,7 @@ class SessionRecord:
         sights: Detections in order.
         tracks: Tracks by number.
         pictures: Pictures in order.
-        blind: Stretches without a picture from the camera, capture times.
+        blind: Stretches of camera trouble.
         left_out: Detections that came when there was no room for more.
         face: Evidence at the end.
         voice: The same of the voice.
@@ -166,7 +188,7 @@ class SessionRecord:
     sights: list[SightMoment] = field(default_factory=list)
     tracks: dict[int, TrackLife] = field(default_factory=dict)
     pictures: list[KeptPicture] = field(default_factory=list)
-    blind: list[tuple[int, int]] = field(default_factory=list)
+    blind: list[Blind] = field(default_factory=list)
     left_out: int = 0
     face: FaceEvidence | None = None
     voice: VoiceEvidence | None = None
@@ -205,7 +227,8 @@ class InspectedSession(SessionAnalysis):
         self._config = config or InspectionConfig()
         self._seen_ns: int | None = None
         self._frame_ns: int | None = None
-        self._state: tuple[Sight, Rejection | None] | None = None
+        self._state: tuple[object, ...] = ()
+        self._view = CameraView(zone)
         self._latest: KeptPicture | None = None
         self._finished = False
 
@@ -220,11 +243,11 @@ class InspectedSession(SessionAnalysis):
         record = self.record
         record.started_ns = media.captured_ns if record.started_ns is None else record.started_ns
         record.ended_ns = max(record.ended_ns, media.captured_ns)
-        if unit.purpose is Purpose.IMAGE and self.face is not None:
-            self._watch_line(media.captured_ns)
+        if isinstance(media, Frame) and self.face is not None:
             glance = self.face.glance
+            self._watch(media, () if glance is None else [track.box for track in glance.tracks])
             if glance is not None and glance.captured_ns == media.captured_ns:
-                self._note(glance, media.pixels)  # type: ignore[union-attr]  # the purpose tells the kind
+                self._note(glance, media.pixels)
 
     def finish(self, facts: SessionFacts) -> Signal:
         """State the result as every session does, and keep its evidence."""
@@ -244,11 +267,21 @@ class InspectedSession(SessionAnalysis):
             self.record.clear()
             self._latest = None
 
-    def _watch_line(self, at_ns: int) -> None:
-        """Note a stretch of a second and more in which the camera gave nothing."""
-        before, self._frame_ns = self._frame_ns, at_ns
-        if before is not None and at_ns - before >= _NS:
-            self.record.blind.append((before, at_ns))
+    def _watch(self, frame: Frame, people: Sequence[Box]) -> None:
+        """Note a second and more without a picture, and what is wrong with the view."""
+        now, before = frame.captured_ns, self._frame_ns
+        self._frame_ns, blind = now, self.record.blind
+        if len(blind) >= self._config.max_blind:
+            return
+        if before is not None and now - before >= _NS:
+            blind.append(Blind(before, now, None))
+        state = self._view.look(frame.pixels, now, frame.segment, people)
+        if state.trouble is None:
+            return
+        since_ns = now if state.since_ns is None else state.since_ns
+        if blind and blind[-1].from_ns == since_ns and blind[-1].trouble is state.trouble:
+            blind.pop()
+        blind.append(Blind(since_ns, now, state.trouble))
 
     def _note(self, glance: Glance, pixels: NDArray[np.uint8]) -> None:
         sight, record = _sight(glance), self.record
@@ -286,10 +319,12 @@ class InspectedSession(SessionAnalysis):
             shown = self._anonymizer.anonymize(shown, glance.captured_ns)
             doubt = self._anonymizer.doubt
         calls = self.face.evidence().calls_by_track if self.face is not None else {}
+        trouble = self._view.state.trouble
+        jpeg = _jpeg(shown, self._config)
         self._latest = KeptPicture(
-            Occasion.END, glance, sight, MappingProxyType(dict(calls)), _jpeg(shown, self._config), doubt
+            Occasion.END, glance, sight, MappingProxyType(dict(calls)), jpeg, doubt, trouble
         )
-        kept, state = self.record.pictures, (sight, glance.rejection)
+        kept, state = self.record.pictures, (sight, glance.rejection, trouble)
         since_s = (glance.captured_ns - kept[-1].glance.captured_ns) / _NS if kept else None
         if since_s is None:
             occasion = Occasion.START
@@ -304,9 +339,7 @@ class InspectedSession(SessionAnalysis):
             self._keep(self._latest, occasion)
 
     def _keep(self, picture: KeptPicture, occasion: Occasion) -> None:
-        self._latest = KeptPicture(
-            occasion, picture.glance, picture.sight, picture.calls, picture.jpeg, picture.doubt
-        )
+        self._latest = replace(picture, occasion=occasion)
         self.record.pictures.append(self._latest)
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inference.anonymizer import Doubt
+    from inference.camera_view import CameraTrouble
     from inference.face_quality import Rejection
 
 
@@ -39,6 +40,7 @@ class Words:
     speech: str
     camera: str
     time: str
+    no_picture: str
     no_reading: str
     timeline: str
     timeline_told: str
@@ -49,6 +51,7 @@ class Words:
     occasions: Mapping[Occasion, str]
     rejections: Mapping[str, str]
     doubts: Mapping[str, str]
+    troubles: Mapping[str, str]
 
     def of_rejection(self, rejection: Rejection) -> str:
         """Return why a face was not read; its code where this language has no word for it yet."""
@@ -57,6 +60,12 @@ class Words:
     def of_doubt(self, doubt: Doubt) -> str:
         """Return why a whole picture is covered; its code where this language has no word for it yet."""
         return self.doubts.get(doubt.value, doubt.value.replace("_", " "))
+
+    def of_trouble(self, trouble: CameraTrouble | None) -> str:
+        """Return what is wrong with a camera; None stands for no picture at all."""
+        if trouble is None:
+            return self.no_picture
+        return self.troubles.get(trouble.value, trouble.value)
 
 
 _EN: Final = Words(
@@ -80,6 +89,7 @@ _EN: Final = Words(
     speech="citizen speaks",
     camera="camera trouble",
     time="time from the start, min:s",
+    no_picture="no picture",
     no_reading="No face was read in this session.",
     timeline="Valence of the citizen's face over time",
     timeline_told=(
@@ -129,6 +139,16 @@ _EN: Final = Words(
             "motion_without_face": "all covered: motion without a face",
         }
     ),
+    troubles=MappingProxyType(
+        {
+            "covered": "covered",
+            "dark": "too dark",
+            "bright": "too bright",
+            "defocused": "blurred",
+            "frozen": "frozen",
+            "moved": "moved",
+        }
+    ),
 )
 
 _VI: Final = Words(
@@ -152,6 +172,7 @@ _VI: Final = Words(
     speech="người dân nói",
     camera="camera trục trặc",
     time="thời gian từ lúc bắt đầu, phút:giây",
+    no_picture="không có hình",
     no_reading="Không khuôn mặt nào được đọc trong phiên này.",
     timeline="Sắc thái khuôn mặt người dân theo thời gian",
     timeline_told=(
@@ -199,6 +220,16 @@ _VI: Final = Words(
             "detector_failed": "che toàn bộ: phát hiện lỗi",
             "too_many_faces": "che toàn bộ: quá nhiều khuôn mặt",
             "motion_without_face": "che toàn bộ: có chuyển động không rõ khuôn mặt",
+        }
+    ),
+    troubles=MappingProxyType(
+        {
+            "covered": "bị che",
+            "dark": "quá tối",
+            "bright": "quá sáng",
+            "defocused": "mất nét",
+            "frozen": "đứng hình",
+            "moved": "bị xê dịch",
         }
     ),
 )

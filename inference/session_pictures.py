@@ -114,6 +114,8 @@ def _sight(picture: KeptPicture, words: Words) -> str:
     sight = words.sights[picture.sight]
     if picture.glance.rejection is not None:
         sight += f": {words.of_rejection(picture.glance.rejection)}"
+    if picture.trouble is not None:
+        sight += f" · {words.camera}: {words.of_trouble(picture.trouble)}"
     if picture.doubt is not None:
         sight += f" · {words.of_doubt(picture.doubt)}"
     return sight

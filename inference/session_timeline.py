@@ -91,8 +91,9 @@ class Timeline:
             share = f"{spoken.positive:.3f}/{spoken.neutral:.3f}/{spoken.negative:.3f}"
             span = self._s(spoken.start_ns), self._s(spoken.end_ns)
             yield "utterance", *span, _polarity(spoken), "", "", f"positive/neutral/negative {share}"
-        for first, last in self._record.blind:
-            yield "camera", self._s(first), self._s(last), "", "", "", "no picture"
+        for blind in self._record.blind:
+            what = "no picture" if blind.trouble is None else blind.trouble.value
+            yield "camera", self._s(blind.from_ns), self._s(blind.to_ns), "", "", "", what
 
     def _s(self, ns: int) -> str:
         return f"{(ns - self._start_ns) / _NS:.3f}"
@@ -212,9 +213,12 @@ class Timeline:
             yield _opinion((x1 + x2) / 2, y, _polarity(spoken))
 
     def _camera(self, y: float) -> Iterable[str]:
-        for first, last in self._record.blind:
-            x1, x2 = self._x(first), self._x(last)
-            yield rectangle((x1, y - 7), max(2.0, x2 - x1), 14, fill="none", stroke="#000", stroke_width=2)
+        for blind in self._record.blind:
+            x1, x2 = self._x(blind.from_ns), self._x(blind.to_ns)
+            name = self._words.of_trouble(blind.trouble)
+            yield rectangle((x1, y - 8), max(2.0, x2 - x1), 16, fill="#fff", stroke="#000", stroke_width=2)
+            if text_width(name, 12) < x2 - x1:
+                yield text(((x1 + x2) / 2, y + 4), name, size=12, anchor="middle")
 
     def _key(self) -> Iterable[str]:
         """Explain the marks, left to right."""

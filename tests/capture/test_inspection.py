@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -173,3 +174,24 @@ def test_who_sits_outside_the_seat_is_drawn_and_never_read(tmp_path: Path) -> No
     assert code == 0, told
     assert (figures["signal"], figures["face"]["expression_calls"]) == (None, 0)
     assert "expression" not in figures["cost"]["calls"]
+
+
+def test_camera_trouble_is_noted_with_its_reason(tmp_path: Path) -> None:
+    """A made recording that stands still after five seconds."""
+    media, still = recording(tmp_path, IMAGE + SYNTHETIC), tmp_path / "still.mp4"
+    with av.open(str(media)) as source, av.open(str(still), "w") as target:
+        stream = target.add_stream("libx264", rate=12, options={"preset": "ultrafast"})
+        frames = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+        stream.height, stream.width = frames[0].shape[:2]
+        for index in range(15 * 12):
+            pixels = frames[min(index, 5 * 12) % len(frames)]
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        target.mux(stream.encode(None))
+    shutil.copyfile(media.with_suffix(".consent.toml"), still.with_suffix(".consent.toml"))
+    code, _, told = inspect(still, tmp_path / "out")
+    assert code == 0, told
+    rows = [row.split(",") for row in (tmp_path / "out" / "timeline.csv").read_text().splitlines()]
+    (row,) = [row for row in rows if row[0] == "camera"]
+    assert row[-1] == "frozen"
+    assert 5.0 <= float(row[1]) <= 8.0
+    assert float(row[2]) == pytest.approx(14.9, abs=0.3)

@@ -10,9 +10,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from inference.anonymizer import Doubt
+from inference.camera_view import CameraTrouble
 from inference.face_moments import FaceEvidence
 from inference.face_quality import Rejection
-from inference.inspection import Occasion, SessionRecord, Sight, SightMoment
+from inference.inspection import Blind, Occasion, SessionRecord, Sight, SightMoment
 from inference.inspection_words import LANGUAGES
 from inference.session_timeline import Timeline
 from inference.utterance_reader import SpokenEvidence
@@ -48,7 +49,10 @@ def record() -> SessionRecord:
         started_ns=START,
         ended_ns=START + 75 * NS,
         sights=sights,
-        blind=[(START + 70 * NS, START + 74 * NS)],
+        blind=[
+            Blind(START + 50 * NS, START + 52 * NS, None),
+            Blind(START + 60 * NS, START + 74 * NS, CameraTrouble.DEFOCUSED),
+        ],
         face=FaceEvidence(),
         voice=voice,
     )
@@ -68,7 +72,14 @@ def test_the_picture_says_what_it_shows(record: SessionRecord, language: str) ->
     assert LABEL in (description.text or "")
     shown = [found.text for found in root.iter(f"{SVG}text")]
     assert {"00:00", "00:30", "01:00"} <= set(shown), "minutes and seconds"
-    assert {words.start, words.end, words.second_face, words.camera, LABEL} <= set(shown)
+    assert {
+        words.start,
+        words.end,
+        words.second_face,
+        words.camera,
+        words.troubles["defocused"],
+        LABEL,
+    } <= set(shown)
 
 
 def test_every_mark_is_drawn_once(record: SessionRecord) -> None:
@@ -95,7 +106,7 @@ def test_the_table_holds_what_is_drawn_and_no_words(record: SessionRecord) -> No
     rows = list(csv.DictReader(io.StringIO(Timeline(record, LANGUAGES["en"], LABEL).table())))
     count = {kind: sum(row["kind"] == kind for row in rows) for kind in {row["kind"] for row in rows}}
     assert count.pop("mean") > 100
-    assert count == {"reading": 280, "refused": 8, "second_face": 12, "utterance": 3, "camera": 1}
+    assert count == {"reading": 280, "refused": 8, "second_face": 12, "utterance": 3, "camera": 2}
     assert [row["value"] for row in rows if row["kind"] == "utterance"] == ["positive", "neutral", "negative"]
     assert [float(row["from_s"]) for row in rows] == sorted(float(row["from_s"]) for row in rows)
     assert {row["note"] for row in rows if row["kind"] == "refused"} == {"blurred"}
@@ -108,3 +119,4 @@ def test_every_state_has_a_word_in_every_language(language: str) -> None:
     assert set(words.occasions) == set(Occasion)
     assert set(words.rejections) >= {reason.value for reason in Rejection}
     assert set(words.doubts) >= {doubt.value for doubt in Doubt}
+    assert set(words.troubles) >= {trouble.value for trouble in CameraTrouble}
