@@ -100,3 +100,22 @@ def test_what_cannot_be_done_ends_with_a_message(
     assert (code, out) == (1, "")
     assert len(err.strip()) > 30
     assert "Traceback" not in err
+
+
+def test_of_detectors_that_compete_the_one_that_is_taken_is_marked(store: Path, shared: Path) -> None:
+    def chosen() -> list[str]:
+        _, out, _ = call("list", "--json")
+        rows = json.loads(out)["models"]
+        assert {row["chosen"] for row in rows if row["task"] != "face-detection"} == {None}
+        return [f"{row['name']}@{row['version']}" for row in rows if row["chosen"]]
+
+    assert chosen() == ["centerface@1.5.0"]
+    store.mkdir()
+    shutil.copy(shared / "models" / YUNET, store)
+    assert chosen() == ["yunet@2026may"]
+    code, out, _ = call("list", "--task", "face-detection")
+    assert code == 0
+    marked = [line.split()[3] for line in out.splitlines() if line.split()[1] == "*"]
+    assert marked == ["yunet@2026may"]
+    _, out, _ = call("list", "--task", "expression")
+    assert "*" not in out
