@@ -198,7 +198,7 @@ over_and_done:
 /* Gate.grant, Gate.stream and ServiceSession.run, in one thread. */
 proctype reader() {
     byte at, purpose;
-    bool yes;
+    bool yes, second;               /* ServiceSession._stop: a second face at the seat */
 
     leased = true;
     if
@@ -252,7 +252,11 @@ proctype reader() {
            :: over -> purpose = 0; break
            :: !over -> held = purpose; purpose = 0
            fi
-       }
+       };
+       if
+       :: true
+       :: second = true; PRESSED; break         /* ServiceSession._must_stop: ConsentStore.halt */
+       fi
     od;
     atomic { watching = false; wake = true };
     !watched ->
@@ -260,8 +264,9 @@ proctype reader() {
     open = false;
 #endif
     if
-    :: over                         /* whoever ended it has written why, or will */
-    :: !over -> apply(completed)
+    :: second -> log(revoked); WRITTEN; second = false    /* refused where the citizen was written first */
+    :: !second && over              /* whoever ended it has written why, or will */
+    :: !second && !over -> apply(completed)
     fi;
 ended:
     assert(!open);
