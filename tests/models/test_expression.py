@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from models.convert import drawn_picture
-from models.errors import InputError, ModelFileMissing, ModelHashMismatch
+from models.errors import CardError, InputError, ModelFileMissing, ModelHashMismatch, OutputError
 from models.expression import Expression, ExpressionModel, load_expression_model, summed_by_class
 from models.registry import Registry
 
@@ -131,6 +134,96 @@ def test_both_networks_count(model: ExpressionModel) -> None:
 def test_what_is_no_crop_is_refused(model: ExpressionModel, crop: Any) -> None:
     with pytest.raises(InputError):
         model.predict([crop])
+
+
+def odd_crops() -> dict[str, NDArray[np.uint8]]:
+    noise = np.random.default_rng(5).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    return {
+        "pixel": np.full((1, 1, 3), 77, np.uint8),
+        "huge": np.full((1600, 1400, 3), 90, np.uint8),
+        "wide": noise[:3],
+        "tall": np.ascontiguousarray(noise[:, :2]),
+        "constant": np.full((64, 64, 3), 128, np.uint8),
+        "black": np.zeros((64, 64, 3), np.uint8),
+        "white": np.full((64, 64, 3), 255, np.uint8),
+        "slice": noise[::2, ::-1],
+        "noise": noise,
+    }
+
+
+@pytest.mark.parametrize("name", odd_crops())
+def test_odd_crops_give_finite_probabilities_alone_as_in_a_batch(model: ExpressionModel, name: str) -> None:
+    crops = odd_crops()
+    (alone,) = model.predict([crops[name]])
+    together = dict(zip(crops, model.predict(list(crops.values())), strict=True))[name]
+    for read in (alone, together):
+        shares = (read.negative, read.neutral, read.positive)
+        assert np.isfinite(shares).all()
+        assert min(shares) >= 0.0
+        assert sum(shares) == pytest.approx(1.0)
+    assert together.positive == pytest.approx(alone.positive, abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 33])
+def test_the_order_of_faces_changes_nothing(model: ExpressionModel, count: int) -> None:
+    crops = faces(count)
+    forward = [read.negative for read in model.predict(crops)]
+    backward = [read.negative for read in model.predict(crops[::-1])]
+    assert forward == pytest.approx(backward[::-1], abs=1e-5)
+    assert model.log_probabilities(crops).shape == (count, 14)
+
+
+def test_a_symmetric_picture_reads_the_same_once_and_mirrored(bare: ExpressionModel) -> None:
+    crop = faces(1)[0]
+    symmetric = np.ascontiguousarray(np.concatenate([crop, crop[:, ::-1]], axis=1))
+    mirrored = load_expression_model(Registry.default(), calibrated=False)
+    once, both = bare.predict([symmetric]), mirrored.predict([symmetric])
+    assert once[0].raw == pytest.approx(both[0].raw, abs=1e-5)
+
+
+def test_damaged_weights_are_refused_at_load(tmp_path: Path) -> None:
+    file = Registry.default().locate("face-api-expression")
+    network = onnx.load(file.path)
+    for index, tensor in enumerate(network.graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32:
+            network.graph.initializer[index].CopyFrom(
+                numpy_helper.from_array(np.full_like(values, np.nan), tensor.name)
+            )
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(network.SerializeToString())
+    with pytest.raises(OutputError, match="not finite"):
+        ExpressionModel.load(replace(file, path=path), None)
+
+
+@pytest.mark.parametrize("labels", [("happy", "sad"), ("happy", "sad", "neutral")])
+def test_labels_that_are_not_the_networks_are_refused_at_load(labels: tuple[str, ...]) -> None:
+    file = Registry.default().locate("face-api-expression")
+    card = file.card.model_copy(update={"labels": labels})
+    with pytest.raises(OutputError, match=f"names {len(labels)} labels"):
+        ExpressionModel.load(replace(file, card=card), None)
+    with pytest.raises(CardError, match="bored"):
+        ExpressionModel.load(
+            replace(file, card=file.card.model_copy(update={"labels": ("bored", *file.card.labels[1:])})),
+            None,
+        )
+
+
+def test_an_unsure_face_says_so(model: ExpressionModel) -> None:
+    assert model.calibration is not None
+    bound = model.calibration.abstain_below
+    assert bound is not None
+    reads = model.predict([*faces(20), *odd_crops().values()])
+    assert {read.uncertain for read in reads} == {True, False}
+    for read in reads:
+        assert read.uncertain == (read.confidence < bound)
+        assert read.sufficient is not read.uncertain
+
+
+def test_an_expression_can_be_made_of_its_classes_alone() -> None:
+    read = Expression(negative=0.2, neutral=0.3, positive=0.5, raw=())
+    assert (read.arousal, read.direct_valence, read.uncertain, read.sufficient) == (None, None, False, True)
+    assert replace(read, direct_valence=-0.4).valence == -0.4
 
 
 def test_valence_and_confidence() -> None:
