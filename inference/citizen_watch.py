@@ -72,6 +72,7 @@ class CitizenWatch:
         self._rejections: Counter[Rejection] = Counter()
         self._citizen: Track | None = None
         self._segment = 0
+        self._size: tuple[int, int] | None = None
         self._detected_ns: int | None = None
         self._shown_ns: int | None = None
         self._glance: Glance | None = None
@@ -108,13 +109,18 @@ class CitizenWatch:
         Raises:
             FrameError: The frame is not uint8 BGR.
         """
-        frame_size(picture.pixels)
+        height, width = frame_size(picture.pixels)
         self.frames += 1
         if self._seat.sustained:
             return None
         now = picture.captured_ns
         if picture.segment != self._segment or (self._detected_ns is not None and now < self._detected_ns):
             self._break(picture.segment)
+        if self._size != (height, width):
+            if self._size is not None:
+                self._seat.scale(height / self._size[0])
+                self._break(picture.segment)
+            self._size = height, width
         reading = _due(self._shown_ns, now, self._config.read_hz)
         if _due(self._detected_ns, now, self._config.detect_hz):
             return self._detect(self._zone.burn(picture.pixels), now, reading=reading)

@@ -98,20 +98,21 @@ class FaceReader:
             return
         self._expression_calls += 1
         (expression,) = self._expression.predict([face.pixels])
+        self._face_s += self._since_s(face.captured_ns)
+        self._read_ns = face.captured_ns
         if not expression.sufficient:
             self._watch.refuse(Rejection.INSUFFICIENT)
             return
-        self._face_s += self._since_s(face.captured_ns)
-        self._read_ns = face.captured_ns
         self._watch.note(expression.valence, expression.confidence)
         self._moments.add(
             FaceMoment(face.captured_ns, expression.valence, expression.confidence, expression.arousal)
         )
 
     def _since_s(self, now_ns: int) -> float:
-        """Return how long the face has been readable since the last reading: not through a refusal."""
+        """Return how long the face has passed the gates since the last reading: not through a refusal."""
         usual_s = 1.0 / self._config.read_hz
-        refused = sum(self._watch.rejections.values())
+        by_reason = self._watch.rejections
+        refused = sum(by_reason.values()) - by_reason.get(Rejection.INSUFFICIENT, 0)
         broken = refused != self._refused or self._read_ns is None or now_ns < self._read_ns
         self._refused = refused
         if broken or self._read_ns is None:

@@ -21,7 +21,7 @@ class FaceMoment:
         captured_ns: Capture time.
         valence: Probability of a positive less that of a negative expression, -1 to 1.
         confidence: Probability of the likeliest class, 0 to 1.
-        arousal: How agitated the face looks, 0 calm to 1; None where the network does not tell.
+        arousal: How excited the face looks, -1 to 1; None where the network does not tell.
     """
 
     captured_ns: int
@@ -36,7 +36,7 @@ class FaceEvidence:
 
     Attributes:
         moments: Readings of the citizen's face, in order of capture.
-        face_s: Seconds in which that face passed the gates.
+        face_s: Seconds in which that face passed the gates, whether or not the network could tell.
         frames: Frames seen.
         detections: Times the detector ran.
         followed: Readings between two detections, on a face that was followed from the first.

@@ -125,6 +125,11 @@ class Seat:
         self._held.end()
         self._sure.end()
 
+    def scale(self, ratio: float) -> None:
+        """Take a frame of another size: what is known of the citizen's size in pixels grows by `ratio`."""
+        if self._usual_px is not None:
+            self._usual_px *= ratio
+
     def _seated(self, largest: Track) -> Track | None:
         """Return the only face of its size if it may be the citizen's."""
         height_px = largest.box.height

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -167,6 +168,35 @@ def test_change_has_the_sign_of_what_happened() -> None:
     assert worse.high < 0
     assert steady.delta == pytest.approx(0.0)
     assert better.delta == pytest.approx(-(worse.delta or 0.0))
+
+
+def test_a_mood_that_turns_early_in_a_long_visit_is_a_change() -> None:
+    # Ten good seconds of ninety: a third as the start would call it all the same.
+    turned = face(*([0.2] * 40 + [-0.7] * 320))
+    capped, thirds = fuse(turned, None).change, fuse(turned, None, FusionConfig(start_s=90.0)).change
+    assert capped.delta is not None
+    assert thirds.delta is not None
+    assert capped.delta < -0.15
+    assert thirds.delta > -0.05
+
+
+@settings(max_examples=60)
+@given(
+    valences=st.lists(st.floats(-1.0, 1.0), min_size=80, max_size=160),
+    odd=st.floats(-1.0, 1.0),
+    data=st.data(),
+)
+def test_no_single_frame_is_an_alarm(valences: list[float], odd: float, data: st.DataObject) -> None:
+    """A look takes the median of its 20 readings: one of them moves it by a rank at most."""
+    place = data.draw(st.integers(0, len(valences) - 1))
+    calm = sorted(valences[:20]) * (len(valences) // 20)
+    shocked = [odd if index == place % len(calm) else value for index, value in enumerate(calm)]
+    gap = max(later - value for value, later in pairwise(calm[8:12]))
+    before, after = fuse(face(*calm), None), fuse(face(*shocked), None)
+    assert abs(score(after.overall) - score(before.overall)) <= gap + 1e-9
+    assert before.change.delta is not None
+    assert after.change.delta is not None
+    assert abs(after.change.delta - before.change.delta) <= gap + 1e-9
 
 
 def test_change_of_words() -> None:
