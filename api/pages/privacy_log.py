@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.accounts import Login
 from api.authorization import Action
+from api.camera_previews import camera_previews
 from api.consents import anomalies, edge_logs
 from api.continuity import Continuity
 from api.errors import KeysUnusable, LogDamaged
@@ -21,6 +22,7 @@ from api.pages.rendering import Pages, no_op
 from api.published_keys import published_keys
 from api.witnesses import LogStatus, Standing
 from consent.checkpoint import Checkpoint
+from consent.entry import MaintenanceEnd
 from consent.errors import CheckpointRefused, ProofRefused
 from consent.signed_note import encode
 
@@ -29,6 +31,14 @@ STANDINGS: Final = {
     Standing.UNREACHABLE: no_op("cannot be reached"),
     Standing.REFUSED: no_op("REFUSES: it knows another log"),
     Standing.NOT_ASKED: no_op("not asked yet"),
+}
+PREVIEW_ENDS: Final = {
+    MaintenanceEnd.TIME: no_op("time ran out"),
+    MaintenanceEnd.STOPPED: no_op("stopped by the operator"),
+    MaintenanceEnd.UNWATCHED: no_op("nobody watched"),
+    MaintenanceEnd.DEVICE: no_op("the camera ended"),
+    MaintenanceEnd.FAILED: no_op("a fault of the program"),
+    MaintenanceEnd.UNFINISHED: no_op("unfinished: the program was killed"),
 }
 _TOO_YOUNG: Final = no_op("The log did not exist on that day: choose a later one.")
 _NO_DAY: Final = no_op("Choose a day that is over, or paste a checkpoint.")
@@ -59,6 +69,8 @@ def _add_standing(router: APIRouter, pages: Pages, keeper: LogKeeper, checks: Lo
             check=checks.last,
             edges=edge_logs(pages.database),
             anomalies=anomalies(pages.database),
+            previews=camera_previews(pages.database),
+            preview_ends=PREVIEW_ENDS,
             standings=STANDINGS,
             **_status(keeper),
         )
