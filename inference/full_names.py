@@ -78,7 +78,7 @@ def minority_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     if not following.isalpha() or following in NUMBER_WORDS:
         return 0
     family = token in lex.minority_surnames and token not in lex.ordinary
-    if _with_particle(tokens, at, lex) and (family or third not in lex.ordinary):
+    if with_particle(tokens, at, lex) and (family or third not in lex.ordinary):
         return min(name_end(tokens, at + 2, lex), at + _FULL)
     clan = third in lex.minority_surnames and third not in lex.ordinary
     if token in lex.leads and clan:
@@ -89,7 +89,7 @@ def minority_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     return 0
 
 
-def _with_particle(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
+def with_particle(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
     """Tell whether a family name, a particle and a given name follow each other ("giàng a páo")."""
     following, third = word_at(tokens, at + 1), word_at(tokens, at + 2)
     last = at + _WITH_PARTICLE == len(tokens)

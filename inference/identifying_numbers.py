@@ -7,7 +7,7 @@ from typing import Final
 
 from inference import redaction_words as words
 from inference.redaction_spans import Kind, Span
-from inference.spoken_numbers import LETTERS, Run, find_runs
+from inference.spoken_numbers import LETTERS, Run, digits_of, find_runs
 
 _LONG: Final = 6
 _LETTERED: Final = 5
@@ -17,6 +17,7 @@ _AFTER_CUE: Final = 2
 _CERTAIN: Final = 8
 _YEAR_DIGITS: Final = 4
 _CUE_REACH: Final = 8
+_DOCUMENT_REACH: Final = 6
 _MOSTLY: Final = 0.75
 _CHAIN_REACH: Final = 7
 _LAW_DIGITS: Final = 3
@@ -74,13 +75,16 @@ def _with_letters(tokens: Sequence[str], run: Run, *, cued: bool) -> tuple[int, 
     start, end = run.start, run.end
     while cued and start > 0 and tokens[start - 1] in LETTERS - words.CUE_FILLERS:
         start -= 1
-    while cued and end < len(tokens) and tokens[end] in LETTERS | words.CODE_SIGNS:
+    after = (LETTERS - words.CUE_FILLERS) | words.CODE_SIGNS
+    while cued and end < len(tokens) and tokens[end] in after:
         end += 1
     return start, end
 
 
 def _cued(tokens: Sequence[str], start: int, known: int) -> bool:
     """Tell whether a cue for an identifying number stands shortly before `start`."""
+    if _numbers_a_document(tokens, start):
+        return True
     at = start
     while at > 0 and start - at < _CUE_REACH:
         if words.NUMBER_CUES.length_before(tokens, at):
@@ -91,6 +95,13 @@ def _cued(tokens: Sequence[str], start: int, known: int) -> bool:
             return False
         at -= 1
     return words.NUMBER_CUES.length_before(tokens, at) > 0
+
+
+def _numbers_a_document(tokens: Sequence[str], start: int) -> bool:
+    """Tell whether "số" before `start` belongs to a paper: "giấy chứng tử số …"."""
+    if start == 0 or tokens[start - 1] != "số" or words.LAW_CUES.length_before(tokens, start - 1):
+        return False
+    return bool(words.DOCUMENTS & set(tokens[max(0, start - _DOCUMENT_REACH) : start - 2]))
 
 
 def _identifies(tokens: Sequence[str], run: Run, *, cued: bool) -> bool:
@@ -128,7 +139,11 @@ def _is_law(tokens: Sequence[str], run: Run) -> bool:
     if not words.LAW_CUES.length_before(tokens, start):
         return False
     inside = tokens[start : run.end]
-    return len(digits) <= _LAW_DIGITS or ("năm" in inside[1:-1] and len(digits) <= _LAW_WITH_YEAR)
+    if len(digits) <= _LAW_DIGITS:
+        return True
+    years = [digits_of(inside[at + 1 :]) for at, word in enumerate(inside) if word == "năm" and at]
+    year = any(len(tail) == _YEAR_DIGITS and tail.startswith(("19", "20")) for tail in years)
+    return year and len(digits) <= _LAW_WITH_YEAR
 
 
 def _is_year(tokens: Sequence[str], run: Run) -> bool:
@@ -136,7 +151,7 @@ def _is_year(tokens: Sequence[str], run: Run) -> bool:
     digits = run.digits
     if tokens[run.start] == "năm":
         digits = digits[1:]
-    elif run.start == 0 or tokens[run.start - 1] != "năm":
+    elif run.start == 0 or tokens[run.start - 1] not in {"năm", "hồi", "từ", "luật", "khoảng"}:
         return False
     return len(digits) == _YEAR_DIGITS and digits[:2] in {"19", "20"}
 

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Final
 
 from inference import name_words as words
-from inference.full_names import minority_name_end
+from inference.full_names import minority_name_end, with_particle
 from inference.lexicon import Lexicon
 from inference.name_extent import changes_into, is_word, name_end, word_at
 from inference.redaction_spans import STAND_INS
@@ -34,14 +34,17 @@ def introduced_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
         return 0
     token, following = tokens[at], word_at(tokens, at + 1)
     closed = not following or following in words.CLOSERS
-    if announced is _Announced.BY_COPULA and token in lex.title_given and closed:
-        return name_end(tokens, at, lex)
-    if not _may_begin(tokens, at, lex, announced):
-        return 0
-    if announced is _Announced.BY_COPULA and not (_named(tokens, at) or _person_like(tokens, at, lex)):
+    if announced is _Announced.BY_COPULA:
+        if with_particle(tokens, at, lex):
+            return minority_name_end(tokens, at, lex)
+        if token in lex.title_given and closed:
+            return name_end(tokens, at, lex)
+    trade = announced is _Announced.BY_COPULA and not (_named(tokens, at) or _person_like(tokens, at, lex))
+    if trade or not _may_begin(tokens, at, lex, announced):
         return 0
     rest = tokens[at:]
-    if _is_foreign(token, lex) and len(rest) <= _FOREIGN and not set(rest) & words.NAME_STOP:
+    short = len(rest) <= _FOREIGN + (token in lex.minority_surnames)
+    if _is_foreign(token, lex) and short and not set(rest) & words.NAME_STOP:
         return len(tokens) if all(is_word(word) for word in rest) else at + 1
     return max(name_end(tokens, at, lex), minority_name_end(tokens, at, lex))
 
@@ -73,10 +76,11 @@ def _may_begin(tokens: Sequence[str], at: int, lex: Lexicon, announced: _Announc
         goes_on = following in lex.given or (bool(following) and following not in lex.ordinary)
         if token not in lex.given or not goes_on or announced is not _Announced.BY_COPULA:
             return False
-    if (token, following) in lex.ordinary_pairs:
+    if (token, following) in lex.ordinary_pairs or token in words.NOT_FIRST:
         return False
     close = announced is _Announced.BY_COPULA or words.NAME_NOUNS.length_before(tokens, at) > 0
-    return _is_known(token, lex) or (close and token not in lex.ordinary)
+    strange = token not in lex.ordinary or (bool(following) and following not in lex.ordinary)
+    return _is_known(token, lex) or (close and strange)
 
 
 def _is_known(token: str, lex: Lexicon) -> bool:
@@ -84,7 +88,8 @@ def _is_known(token: str, lex: Lexicon) -> bool:
 
 
 def _is_foreign(token: str, lex: Lexicon) -> bool:
-    return token not in lex.ordinary and not _is_known(token, lex)
+    strange = not _is_known(token, lex) or (token in lex.minority_surnames and token not in lex.given)
+    return token not in lex.ordinary and token not in lex.sure_surnames and strange
 
 
 def _named(tokens: Sequence[str], at: int) -> bool:
@@ -97,7 +102,7 @@ def _person_like(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
     token, following = tokens[at], word_at(tokens, at + 1)
     if lex.is_surname(token) and lex.sounds_like_a_name(following) and following not in words.NAME_STOP:
         return (token, following) not in lex.ordinary_pairs
-    if token not in lex.ordinary:
+    if token not in lex.ordinary or (token in lex.kin_numbers and following in lex.sure_given):
         return True
     closed = not following or following in words.CLOSERS or following in STAND_INS
     if token in lex.middles and following in lex.title_given:

@@ -56,7 +56,10 @@ def _belongs(tokens: Sequence[str], start: int, at: int, lex: Lexicon, *, unknow
     """Tell whether the token at `at` goes on with the name that begins at `start`."""
     token, before, following = tokens[at], tokens[at - 1], word_at(tokens, at + 1)
     count = at - start
-    next_person = count > _WITH_MIDDLE and token in lex.sure_surnames and following in lex.sure_middles
+    next_person = count > _WITH_MIDDLE and (
+        (token in lex.sure_surnames and following in lex.sure_middles)
+        or (token == tokens[start] and following in lex.middles)
+    )
     if not is_word(token) or changes_into(tokens, at, lex) or next_person:
         return False
     if before in words.TONELESS_MIDDLES and count == _WITH_MIDDLE:
@@ -65,7 +68,9 @@ def _belongs(tokens: Sequence[str], start: int, at: int, lex: Lexicon, *, unknow
         return token not in words.NAME_STOP or token in lex.given
     if token in words.NAME_STOP or token in NUMBER_WORDS:
         return _stop_word_belongs(tokens, start, at, lex)
-    surname = lex.is_surname(tokens[start])
+    surname = lex.is_surname(tokens[start]) or tokens[start + 1] in lex.sure_middles
+    if token in lex.leads and len(token) == 1 and is_word(following) and following not in words.NAME_STOP:
+        return not surname or count <= _WITH_MIDDLE
     compound = (token, following) in lex.ordinary_pairs and (count >= _WITH_MIDDLE or not surname)
     known = _is_listed(tokens, start, at, lex) or (unknown and token not in lex.ordinary)
     long_enough = count >= (_FULL if surname else _GIVEN_ALONE) and token in lex.ordinary - lex.sure_given
@@ -91,7 +96,7 @@ def _stop_word_belongs(tokens: Sequence[str], start: int, at: int, lex: Lexicon)
     token, before, following = tokens[at], tokens[at - 1], word_at(tokens, at + 1)
     surname, count = lex.is_surname(tokens[start]), at - start
     if not surname:
-        return count == 1 and token in _SECOND and before in lex.middles
+        return count == 1 and token in _SECOND and (before in lex.middles or before in lex.sure_given)
     if before in words.BIRTH_RANKS and count == _GIVEN_ALONE:
         return token in words.ROLES and not following
     if not _is_listed(tokens, start, at, lex) or count >= _FULL:

@@ -15,7 +15,7 @@ TITLES: Final = PhraseBook(
     """
 anh / chị / cô / chú / bác / ông / bà / cậu / thầy / cháu / em / thằng / con / dì / dượng / mợ / thím /
 o / mệ / cụ / bé / bạn / cô giáo / thầy giáo / bác sĩ / luật sư / cán bộ / chủ tịch / phó chủ tịch / bí
-thư / tổ trưởng / trưởng thôn / trưởng ấp / trưởng bản / giám đốc / sếp / đồng chí / ba / má / mẹ / bố /
+thư / tổ trưởng / trưởng thôn / trưởng ấp / trưởng bản / giám đốc / sếp / đồng chí / má / mẹ / bố /
 cha / vợ / chồng / con gái / con trai / em trai / em gái / chị gái / anh trai / hai vợ chồng / vợ chồng
 / bên bán là / bên mua là / con rể / con dâu / anh rể / chị dâu / con bác / con ông / con bà / con cô /
 con chú / con anh / con chị / cháu bé / cháu ngoại / cháu nội / mời / cảm ơn
@@ -57,7 +57,10 @@ chồng tui là / vợ tui là / chồng con là / mẹ con là / con lớn là 
 bố là / mẹ là / ba là / má là / chồng là / vợ là / con gái tôi là / con trai tôi là / con gái em là /
 con trai em là / tên là / ghi nhầm thành / ghi sai thành / thành / phải là / đổi thành / cháu bé là / bé
 là / người mất là / chủ cũ là / giám đốc là / ông ngoại tôi là / bà ngoại tôi là / mẹ cháu là / bố cháu
-là / mạ tui là / mẹ chồng em là / người được ủy quyền là / người ủy quyền là
+là / mạ tui là / mẹ chồng em là / người được ủy quyền là / người ủy quyền là / hay gọi là / thường gọi
+là / vẫn gọi là / tên trong hộ chiếu là / tên trên thẻ là / tên sai là
+/ tên đúng là / mẹ nuôi cháu là / chị là / anh là / bác là / chú là / cô là / bà là / ông là / người yêu
+em là / bạn con là / người nộp là / chủ đất là / chủ hộ là / chủ sổ là / nhân chứng là / họ là
     """
 )
 """Words after which a person is named."""
@@ -79,16 +82,23 @@ sao thôn xã phường đường tổ ấp như gì ai chủ con vợ chồng m
 đệm viết thế vậy từ theo luôn nghe hướng dẫn tư giúp nói bảo nhận trả tiếp cán nhân phải trước sau giờ ờ
 ừ thôi nhiều quá lắm phòng giới hẹn dặn ngồi kêu mới cũ vừa vô qua nhen nghe mất dân tộc gì trưởng lại
 mang đưa in đóng quầy khỏi chỉ biết quên hả hông hổng cùng trung hết đều khó dễ rất mấy các những ngân
+
     """
 )
 """Words that end a name unless they stand where only a name can be."""
-NO_NAME_AFTER_TITLE: Final = _words("ngoan sang hợp phát quyết khá tâm đông sáng thu tí mơ")
+NO_NAME_AFTER_TITLE: Final = _words("""
+ngoan sang hợp phát quyết khá tâm đông sáng tí mơ thương
+    """)
 """Given names that are a verb or an adjective so often that only the end or a stop word makes them a name."""
+NOT_FIRST: Final = _words("chung riêng thế")
+"""Words after "tên" that begin no name: "đứng tên chung"."""
+ENDINGS: Final = _words("ạ ơi nhé nha nè nói bảo dặn hẹn")
 CLOSERS: Final = _words(
     """
 ạ ơi nhé nha nè đây đó ấy này kia hôm ở bên con và với còn nói bảo dặn hẹn kêu hướng nhận làm tiếp chỉ
 giúp ký in đóng vừa đang đã sẽ rất ngồi có là phòng địa phụ trách xem đưa trả cũng người năm sinh số nhà
-quê họ em chị anh cháu tôi tui mới gọi đi không dân thôi nghen hen
+quê họ em chị anh cháu tôi tui mới gọi đi không dân thôi nghen hen vợ chồng mẹ bố ba má trưởng tổ phó bà
+ông chủ thôn xóm ấp trả chữ viết thì mà ngồi hồi sáng chiều hôm quầy ngồi cửa
     """
 )
 """Words after which a given name that could be another word is a name."""

@@ -30,7 +30,9 @@ phép / giấy phép lái xe / giấy khai sinh số / số quyết định / đ
 cuối là / ba số cuối / hai số cuối / bốn số cuối / số con / số cháu / số bác / số chú / số mẹ / số ông /
 số bà / nhập số / sổ hộ khẩu số / sổ đỏ / sổ hồng / giấy chứng nhận / thẻ bảo hiểm / mã tra / chiếc xe /
 xe máy / ô tô / số dế / số zalo / sổ số / số xe / đăng ký xe / thẻ ngân hàng / mã vận đơn / số biên / số
-seri / giấy biên nhận / số nớ / quyển / hồ sơ mã / số mới là
+seri / giấy biên nhận / số nớ / quyển / hồ sơ mã / số mới là / số nữa là / số sau là / số đầu là / số
+giữa là / số còn lại / mã số doanh nghiệp / mã hẹn / mã xác thực / số phiếu / phiếu thu / mã bưu điện /
+số lưu
     """
 )
 """Phrases after which even a short number names a person or a dossier."""
@@ -41,7 +43,7 @@ cho ghi nhé nha chồng vợ mẹ bố ba má công dân thư nhân đầu mà 
 điện hai ngành ừ ừm hộ giùm với giúp hồ sơ gia đình xe bảo hiểm tế xã hội y gửi phép seri loại gái trai
 út rể dâu nội ngoại thằng đứa nhân ngân hàng đuôi nhớ hình như chắc dùng thường hay gắn chíp thẻ trên
 giấy kinh doanh số má mạ cụ dì cậu mợ thím o mệ bé trợ nhận lương hưu cấp xanh trắng vàng tải con chíp
-bàn riêng cơ quan mã vợ phone bên ngành
+bàn riêng cơ quan mã vợ phone bên ngành tử điện vào ghi gồm
     """
 )
 UNITS: Final = _words(
@@ -79,8 +81,8 @@ ADDRESS_NOUNS: Final = PhraseBook(
     """
 tổ dân phố / khu phố / khu dân cư / khu đô thị / chung cư / căn hộ / tòa nhà / thành phố / thị xã / thị
 trấn / đường / phố / ngõ / ngách / hẻm / kiệt / xóm / thôn / ấp / buôn / phường / xã / quận / huyện /
-tỉnh / tổ / tòa / đặc khu / hợp tác xã / xứ / thị tứ / khóm / khối / làng / bản / lô / đội / quốc lộ /
-tỉnh lộ
+tỉnh / tổ / tòa / đặc khu / hợp tác xã / xứ / khu vực / thị tứ / khóm / khối / làng / bản / lô / đội /
+quốc lộ / tỉnh lộ / lộ / đại lộ
     """
 )
 ADDRESS_ANCHORS: Final = PhraseBook(
@@ -102,13 +104,19 @@ bên vừa tầng lầu thì hông
     """
 )
 PLACE_ENDS: Final = _words(
-    "này đó kia ấy mình ở về lên xuống đến và với của là nhà em tôi anh chị từ qua nào"
+    """
+này đó kia ấy mình ở về lên xuống đến và với của là nhà em tôi anh chị từ qua nào rồi mà thì có không
+lại cũng nên để cho phải tới bị được đã đang sẽ chưa cả mấy các bảo nói
+    """
 )
 NOT_PLACES: Final = PhraseBook(
     """
 đường xá / phố xá / phố phường / xã hội / tổ chức / tổ trưởng / tổ công tác / bản sao / bản chính / bản
 thân / bản photo / đội ngũ / làng nước / khối lượng / xóm giềng / tỉnh táo / đường dây / lô hội / bản vẽ
-/ bản gốc / bản đồ / tòa án / đường bộ / đường đi / bản khai
+/ bản gốc / bản đồ / tòa án / đường bộ / đường đi / bản khai / khu vực chờ / khu vực này / khu vực một /
+khu vực ngồi / khu vực nào / khu vực đó / khu vực để / khu vực hai / khu vực tiếp / xã nông thôn / thôn
+mới / xã hội hóa  / tỉnh lẻ / phố đi bộ / bản tin / bản mềm / bản giấy / đường vành đai / đường
+dân sinh
     """
 )
 """Words that begin like a part of an address and are none."""
@@ -136,6 +144,8 @@ về / nguyên quán / thường trú / tôi quê / em quê
     """
 )
 """What stands right before the name of a province when it is somebody's home."""
+DOCUMENTS: Final = _words("giấy sổ thẻ phiếu bằng hợp trích chứng án đơn quyết")
+"""Kinds of paper; a number after "số" that follows one of them shortly is the paper's own."""
 MONEY: Final = _words("đồng vnđ vnd bạc đô usd tiền")
 MAGNITUDE_ENDS: Final = _words("nghìn ngàn triệu chiệu tỷ tỉ vạn k rưỡi rưởi")
 """A number that ends with one of these is an amount, even after a cue."""
@@ -144,7 +154,8 @@ LAW_CUES: Final = PhraseBook(
 nghị định / nghị định số / thông tư / thông tư số / luật / luật số / điều / khoản / điểm / mẫu / mẫu số
 / mẫu đơn / mẫu đơn số / công văn / công văn số / nghị quyết / nghị quyết số / tờ khai / biểu mẫu / theo
 quyết định / chỉ thị / quầy / quầy số / cửa số / phòng / phòng số / số thứ tự / lấy số / bốc số / bàn số
-/ mẫu cờ tê / tờ khai cờ tê / mẫu cờ cờ / tờ khai cờ cờ / mẫu tê ca / mẫu hát ka / biểu mẫu hát ka
+/ mẫu cờ tê / tờ khai cờ tê / mẫu cờ cờ / tờ khai cờ cờ / mẫu tê ca / mẫu hát ka / biểu mẫu hát ka /
+theo luật / quyết định số / quyết định
     """
 )
 CODE_SIGNS: Final = _words("xẹt xuyệt gạch ngang trên")
@@ -153,7 +164,7 @@ DOUBTS: Final = _words(
 à ạ ờ ừ ừm ơ í ý ý dạ vâng không phải nhầm rồi xin lỗi quên đợi chờ chút tí tý xíu gì nữa nhỉ nhở hỉ
 hình như là chứ mới đúng tiếp theo tới đến thì để em tôi con bác coi xem nhớ lại mấy ấy cuối đầu số với
 hoặc hay ghi sai sửa đó nhé nha chẳng kế đọc thêm nghe tui cháu đã còn phẩy chấm gạch xong thưa cô chú
-anh chị hả hử ủa khoan đọc nè này
+anh chị hả hử ủa khoan đọc nè này nốt
     """
 )
 """Hesitations, doubts and corrections between the pieces of one number."""

@@ -146,7 +146,14 @@ def _may_name_a_place(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
 
 
 def _place(tokens: Sequence[str], at: int, lex: Lexicon, *, inner: bool = False) -> int:
-    """Return the end of an address word and the name after it, or 0."""
+    """Return the end of an address word and the name or number after it, or 0.
+
+    Args:
+        tokens: Words.
+        at: Where the address word would begin.
+        lex: The lists.
+        inner: Whether a part of an address stands right before.
+    """
     length = words.ADDRESS_NOUNS.length_at(tokens, at)
     begin = at + length
     if not length or words.NOT_PLACES.length_at(tokens, at):
@@ -156,22 +163,38 @@ def _place(tokens: Sequence[str], at: int, lex: Lexicon, *, inner: bool = False)
     known = lex.long_places.length_at(tokens, begin) or lex.provinces.length_at(tokens, begin)
     if known:
         return begin + known
-    end = _number_end(tokens, begin)
-    if end > begin:
-        return _street(tokens, end, lex)
-    letters = begin
-    while letters < min(begin + _MAX_LETTERS, len(tokens)) and tokens[letters] in LETTERS:
-        letters += 1
-    if letters > begin and tokens[begin] not in words.ADDRESS_STOP:
-        return max(_number_end(tokens, letters), letters)
+    number = _number_end(tokens, begin)
+    if number > begin:
+        return _street(tokens, number, lex)
+    return _lettered_end(tokens, begin) or _named_end(tokens, begin, lex, inner=inner)
+
+
+def _lettered_end(tokens: Sequence[str], begin: int) -> int:
+    """Return the end of the letters and number of a building ("tòa hát hai"), or 0."""
     end = begin
-    while end < min(begin + _MAX_PLACE, len(tokens)) and _may_name_a_place(tokens, end, lex):
-        if end > begin and words.ADDRESS_NOUNS.length_at(tokens, end):
+    while end < min(begin + _MAX_LETTERS, len(tokens)) and tokens[end] in LETTERS - words.ADDRESS_STOP:
+        end += 1
+    return _number_end(tokens, end) if end > begin else 0
+
+
+def _named_end(tokens: Sequence[str], begin: int, lex: Lexicon, *, inner: bool) -> int:
+    """Return the end of the name of a place of up to four syllables, or 0."""
+    free = inner and begin < len(tokens) and _is_free(tokens, begin)
+    end = begin + free
+    while end < min(begin + _MAX_PLACE, len(tokens)) and not words.ADDRESS_NOUNS.length_at(tokens, end):
+        # "huyện đông anh": inside an address two syllables may be any words if it goes on after them.
+        closed = end + 1 == len(tokens) or words.ADDRESS_NOUNS.length_at(tokens, end + 1) > 0
+        second = free and end == begin + 1 and closed
+        if not second and not _may_name_a_place(tokens, end, lex):
             break
         if end - begin >= _FREE and not _goes_on(tokens, end, lex):
             break
         end += 1
     return end if end > begin else 0
+
+
+def _is_free(tokens: Sequence[str], at: int) -> bool:
+    return tokens[at] in words.ADDRESS_STOP - words.PLACE_ENDS and not is_number_word(tokens[at])
 
 
 def _goes_on(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:

@@ -57,8 +57,8 @@ _PAUSE: Final = _words(
 """Words that people put between the groups of a long number."""
 LETTERS: Final = _words(
     """
-a b bê bờ c xê cê cờ d dê dờ đ đê đờ e ép f g gờ giê gi h hát hờ i k ka ca l lờ eo em m mờ n nờ o ô ơ p pê pờ
-q quy r rờ s sờ ét t tê tờ u ư v vê vờ x ích xờ y z dét zét
+a b bê bờ c xê cê cờ d dê dờ đ đê đờ e ép en f g gờ giê gi h hát hờ i k ka ca l lờ eo em m mờ n nờ o
+ô ơ p pê pờ q quy r rờ s sờ ét t tê tờ u ư v vê vờ x ích xờ y z dét zét
 """
 )
 """Names of letters inside plates and dossier codes."""

@@ -27,7 +27,10 @@ def titled_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     two = _has_second(tokens, at, lex)
     closed = not following or following in words.CLOSERS
     if token in lex.title_given:
-        verb = token in words.NO_NAME_AFTER_TITLE and not closed and not two
+        bare = not two and following not in words.ENDINGS
+        verb = bare and bool(following) and token in words.NO_NAME_AFTER_TITLE
+        unsure = tokens[at - 1] in _YOUNGER and token not in lex.sure_given
+        verb = verb or (unsure and not closed and not two)
         return 0 if verb else at + 1 + two
     if token in lex.middles and two and following in lex.sure_given and token not in words.NAME_STOP:
         return at + 2

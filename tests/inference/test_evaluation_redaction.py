@@ -94,7 +94,7 @@ def test_both_formats_mark_the_same(tmp_path: Path) -> None:
             r"sentences\.jsonl:2: span 1: kind 'iban' is unknown; use number, citizen",
         ),
         (
-            '{"text": "ab", "spans": [{"start": 0, "end": 2, "kind": "name"}, {"start": 1, "end": 2, "kind": 1}]}',
+            '{"text": "ab", "spans": [{"start": 0, "end": 2, "kind": "name"}, {"start": 1, "end": 2}]}',
             r"sentences\.jsonl:2: span 2 overlaps",
         ),
     ],
