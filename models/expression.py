@@ -23,6 +23,7 @@ from models.session import ModelSession, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -32,6 +33,10 @@ __all__ = ["NAME", "SECOND_NAME", "Expression", "ExpressionModel", "load_express
 
 NAME: Final = "face-api-expression"
 SECOND_NAME: Final = "mini-xception"
+SITE_CALIBRATION: Final = "expression-pair.site.toml"
+"""A calibration of this name in a folder of models is used in place of the shipped one."""
+SITE_CALIBRATION_ALONE: Final = "face-api-expression.site.toml"
+"""The same for the first network alone."""
 _SIDE_PX: Final = 112
 _SECOND_SIDE_PX: Final = 64
 _BATCH: Final = 32
@@ -196,21 +201,34 @@ def load_expression_model(
     Raises:
         ModelFileMissing: The network was not prepared: run 'hailong models prepare'.
         ModelHashMismatch: A file is not the one the card describes.
-        CalibrationError: The calibration does not belong to the network.
+        CalibrationError: The calibration, or the site's own in a folder of models, does not belong to
+            the networks.
     """
     file = registry.locate(NAME)
     beside = _second(registry, demanded=second is True) if second or (second is None and calibrated) else None
     calibration = None
     leading = file if beside is None else beside
-    if calibrated and leading.card.calibration is not None:
+    link = leading.card.calibration
+    if calibrated and link is not None:
+        own = _site_calibration(registry, paired=beside is not None)
         calibration = read_calibration(
-            shipped_calibration(leading.card.calibration.file),
+            shipped_calibration(link.file) if own is None else own,
             network_sha256=file.sha256,
             labels=file.card.labels + (() if beside is None else beside.card.labels),
-            version=leading.card.calibration.version,
+            version=link.version if own is None else None,
             second_sha256=None if beside is None else beside.sha256,
         )
     return ExpressionModel.load(file, calibration, mirrored=mirrored, threads=threads, second=beside)
+
+
+def _site_calibration(registry: Registry, *, paired: bool) -> Path | None:
+    """Find the calibration that a site fitted for itself; its version stands in every signal."""
+    for folder in registry.folders:
+        path = folder / (SITE_CALIBRATION if paired else SITE_CALIBRATION_ALONE)
+        if path.is_file():
+            _log.info("expression is read with this site's own calibration: %s", path)
+            return path
+    return None
 
 
 def _second(registry: Registry, *, demanded: bool) -> ModelFile | None:

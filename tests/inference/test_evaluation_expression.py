@@ -170,7 +170,8 @@ def test_recall_confusion_and_reliability_of_a_small_table() -> None:
 def test_abstention_leaves_the_least_confident_out() -> None:
     assert abstention_curve(TABLE, TRUTH, (1.0, 0.5, 0.25)) == ((1.0, 0.5), (0.5, 0.5), (0.25, 1.0))
     bound = abstention_bound(TABLE, TRUTH, np.ones(4), 0.6)
-    assert (bound.below, bound.kept, bound.accuracy) == (0.41, 0.75, pytest.approx(2 / 3))
+    assert (bound.below, bound.kept) == (0.41, 0.75)
+    assert bound.accuracy == pytest.approx(2 / 3)
     # A face that weighs more counts more: the wrong one at 0.8 must go before 0.6 is reached.
     assert abstention_bound(TABLE, TRUTH, np.array([1, 1, 9, 1]), 0.6).below == 0.81
     assert abstention_bound(TABLE, TRUTH, np.ones(4), 0.0).kept == 1.0

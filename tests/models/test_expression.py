@@ -8,9 +8,23 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from models.calibration import shipped_calibration
 from models.convert import drawn_picture
-from models.errors import CardError, InputError, ModelFileMissing, ModelHashMismatch, OutputError
-from models.expression import Expression, ExpressionModel, load_expression_model, summed_by_class
+from models.errors import (
+    CalibrationError,
+    CardError,
+    InputError,
+    ModelFileMissing,
+    ModelHashMismatch,
+    OutputError,
+)
+from models.expression import (
+    SITE_CALIBRATION,
+    Expression,
+    ExpressionModel,
+    load_expression_model,
+    summed_by_class,
+)
 from models.registry import Registry
 
 if TYPE_CHECKING:
@@ -111,6 +125,20 @@ def test_a_wrong_second_network_is_refused(tmp_path: Path) -> None:
     (card,) = registry.versions("mini-xception")
     (tmp_path / card.file.name).write_bytes(b"another network")
     with pytest.raises(ModelHashMismatch, match="mini-xception"):
+        load_expression_model(registry)
+
+
+def test_a_sites_own_calibration_takes_the_shipped_ones_place(tmp_path: Path, caplog: Any) -> None:
+    shipped = shipped_calibration("expression-pair-2.toml").read_text(encoding="utf-8")
+    own = tmp_path / SITE_CALIBRATION
+    own.write_text(shipped.replace('version = "p2"', 'version = "site1"'), encoding="utf-8")
+    registry = Registry([tmp_path, *Registry.default().folders])
+    caplog.set_level("INFO")
+    model = load_expression_model(registry)
+    assert model.version_of()[1] == "1.7.15-site1"
+    assert str(own) in caplog.text
+    own.write_text(shipped.replace("08f86d9a", "00000000"), encoding="utf-8")
+    with pytest.raises(CalibrationError, match="Fit it again"):
         load_expression_model(registry)
 
 
