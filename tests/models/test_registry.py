@@ -155,7 +155,11 @@ def test_the_models_folder_of_the_environment_comes_first(
 
 def test_what_set_up_installs_is_found_and_right() -> None:
     registry = Registry.default()
-    for name in ("centerface", "face-api-expression", "silero-vad", "viet-asr"):
+    for name in ("centerface", "face-api-expression", "face-api-ssd", "silero-vad", "viet-asr"):
         file = registry.locate(name)
         assert file.sha256 == file.card.file.sha256
-    assert {card.name for card in registry.cards(Task.FACE_DETECTION)} == {"centerface", "yunet"}
+    assert {card.name for card in registry.cards(Task.FACE_DETECTION)} == {
+        "centerface",
+        "face-api-ssd",
+        "yunet",
+    }
