@@ -111,7 +111,7 @@ def evaluate_detection(
         registry: Where detectors are looked up.
         progress: Told how many pictures are done, of how many.
         detector: Name of the detector; None takes the best one present, `all` every one present,
-            as `detectors` in the order in which they would be chosen.
+            as `detectors` by `name@version`, in the order of choice.
         threshold: Smallest score that counts; None takes the detector's own default.
         curve: Also give recall and precision at the thresholds of `CURVE`.
         conditions: Also measure every picture under each condition of `Condition`.
@@ -131,16 +131,16 @@ def evaluate_detection(
         done += 1
         progress(done, total)
 
-    reports = []
+    reports: dict[str, dict[str, Any]] = {}
     for name in names:
         chosen = load_face_detector(registry, name, threshold, longest_px=WORKING_PX)
         key = f"{chosen.name}@{chosen.version}"
         lowest = min(chosen.threshold, *CURVE) if curve else chosen.threshold
         searching = load_face_detector(registry, key, lowest, longest_px=WORKING_PX)
         report = _report(chosen, _Search(pictures, searching, step), looks, curve=curve)
-        reports.append({**report, "rank": ranks.get(key)})
+        reports[key] = {**report, "rank": ranks.get(key)}
     if detector != EVERY:
-        return reports[0]
+        return next(iter(reports.values()))
     choice = choose_face_detector(registry)
     return {"detectors": reports, "chosen": choice.card.key, "reason": choice.reason}
 

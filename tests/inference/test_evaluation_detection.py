@@ -190,8 +190,8 @@ def test_every_present_detector_is_measured_in_one_run(
     assert code == 0, err
     figures = json.loads(out)
     assert set(figures) == {"detectors", "chosen", "reason"}
-    rows = figures["detectors"]
-    keys = [f"{row['detector']['name']}@{row['detector']['version']}" for row in rows]
+    keys, rows = list(figures["detectors"]), list(figures["detectors"].values())
+    assert keys == [f"{row['detector']['name']}@{row['detector']['version']}" for row in rows]
     assert keys == ["yunet@2026may", "yunet@2023mar", "centerface@1.5.0", "face-api-ssd@1.7.15"]
     assert figures["chosen"] == keys[0]
     assert figures["reason"].startswith("yunet@2026may: F1")
