@@ -34,7 +34,9 @@ def card_document(card: ModelCard) -> dict[str, Any]:
 def _calibration(card: ModelCard) -> dict[str, Any]:
     if card.calibration is None:
         return {}
-    file = tomllib.loads(shipped_calibration(card.calibration.file).read_text("utf-8"))
+    source = shipped_calibration(card.calibration.file)
+    # A user's card names a calibration that lies beside it, not among ours.
+    file = tomllib.loads(source.read_text("utf-8")) if source.is_file() else {}
     facts: dict[str, Any] = {key: file[key] for key in _CALIBRATION_FACTS if key in file}
     named: dict[str, Any] = {"file": card.calibration.file, "version": card.calibration.version}
     return named | facts

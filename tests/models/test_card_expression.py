@@ -9,6 +9,7 @@ import pytest
 from models.bundles import import_bundle
 from models.card import read_card
 from models.card_expression import CardExpression, laid_in
+from models.card_text import card_document
 from models.convert import drawn_picture
 from models.errors import (
     BundleError,
@@ -325,3 +326,12 @@ def test_what_is_no_crop_is_refused_by_a_cards_network(folder: Path) -> None:
     put(folder, RED_GREEN_BLUE, IMAGE)
     with pytest.raises(InputError):
         load_expression_reader(Registry.default(), "my-net").predict([np.zeros((4, 4), np.uint8)])
+
+
+def test_a_users_card_with_a_calibration_of_its_own_can_be_shown(folder: Path) -> None:
+    put(folder, RED_GREEN_BLUE, IMAGE)
+    card = folder / "my-net.card.toml"
+    link = '[calibration]\nfile = "my-net-1.toml"\nversion = "m1"\n'
+    card.write_text(card.read_text(encoding="utf-8") + link, encoding="utf-8")
+    (known,) = Registry.default().versions("my-net")
+    assert card_document(known)["calibration"] == {"file": "my-net-1.toml", "version": "m1"}
