@@ -137,6 +137,7 @@ def test_the_command_prints_one_json_object(by_light: Registry, tmp_path: Path) 
 
 def test_conditions_change_what_they_say() -> None:
     crop = np.random.default_rng(2).integers(0, 256, (60, 48, 3), dtype=np.uint8)
+    crop.setflags(write=False)  # a condition that wrote into its input would fail here
     assert shrunk(crop, 24).shape == (24, 19, 3)
     assert dark(crop).mean() == pytest.approx(crop.mean() / 4, abs=1)
     assert bright(crop).max() == 255
@@ -147,9 +148,7 @@ def test_conditions_change_what_they_say() -> None:
     assert (half_covered(crop)[:, :24] == 205).all()
     assert (half_covered(crop)[:, 24:] == crop[:, 24:]).all()
     for each in conditions():
-        before = crop.copy()
         assert each.apply(crop).dtype == np.uint8
-        assert (crop == before).all(), f"{each.name} writes into its input"
         assert each.apply(np.full((1, 1, 3), 9, np.uint8)).size > 0
 
 
