@@ -94,6 +94,8 @@ def _greedy_end(tokens: Sequence[str], start: int) -> int:
     end = start
     while end < len(tokens) and (is_number_word(tokens[end]) or tokens[end] in words.DATE_WORDS):
         end += 1
+    while end > start + 1 and end < len(tokens) and tokens[end - 1] == "không":
+        end -= 1
     while end > start and not is_number_word(tokens[end - 1]) and tokens[end - 1] not in words.LUNAR:
         end -= 1
     return end

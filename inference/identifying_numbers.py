@@ -83,11 +83,9 @@ def _with_letters(tokens: Sequence[str], run: Run, *, cued: bool) -> tuple[int, 
 
 def _cued(tokens: Sequence[str], start: int, known: int) -> bool:
     """Tell whether a cue for an identifying number stands shortly before `start`."""
-    if _numbers_a_document(tokens, start):
-        return True
     at = start
     while at > 0 and start - at < _CUE_REACH:
-        if words.NUMBER_CUES.length_before(tokens, at):
+        if _numbers_a_document(tokens, at) or words.NUMBER_CUES.length_before(tokens, at):
             return True
         if at == known and known:
             return True

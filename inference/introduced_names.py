@@ -36,12 +36,14 @@ def introduced_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     closed = not following or following in words.CLOSERS
     if announced is _Announced.BY_COPULA:
         if with_particle(tokens, at, lex):
-            return minority_name_end(tokens, at, lex)
+            return name_end(tokens, at + 2, lex)
         if token in lex.title_given and closed:
             return name_end(tokens, at, lex)
+    # "đổi từ họ lê sang họ trần": a surname by itself.
+    alone = tokens[at - 1] == "họ" and lex.is_surname(token) and following not in lex.middles
     trade = announced is _Announced.BY_COPULA and not (_named(tokens, at) or _person_like(tokens, at, lex))
-    if trade or not _may_begin(tokens, at, lex, announced):
-        return 0
+    if (alone and at > 1) or trade or not _may_begin(tokens, at, lex, announced):
+        return at + 1 if alone and at > 1 else 0
     rest = tokens[at:]
     short = len(rest) <= _FOREIGN + (token in lex.minority_surnames)
     if _is_foreign(token, lex) and short and not set(rest) & words.NAME_STOP:
@@ -54,6 +56,8 @@ def _announced(tokens: Sequence[str], at: int) -> _Announced:
     while begin > 0 and tokens[begin - 1] in words.FILLERS:
         copula = copula or tokens[begin - 1] in _COPULAS
         begin -= 1
+    if copula and words.PERSON_COPULAS.length_before(tokens, begin + 1):
+        return _Announced.BY_COPULA
     while begin > 0 and at - begin < _NOUN_REACH and tokens[begin - 1] in _ADDRESSED:
         begin -= 1
         if begin and tokens[begin - 1] in words.FILLERS:
@@ -73,13 +77,13 @@ def _may_begin(tokens: Sequence[str], at: int, lex: Lexicon, announced: _Announc
     """Tell whether the token at `at` can be the first syllable of an announced name."""
     token, following = tokens[at], word_at(tokens, at + 1)
     if token in words.FILLERS or token in words.ROLES or token in words.NAME_STOP:
-        goes_on = following in lex.given or (bool(following) and following not in lex.ordinary)
+        goes_on = following in lex.given or (following.isalpha() and following not in lex.ordinary)
         if token not in lex.given or not goes_on or announced is not _Announced.BY_COPULA:
             return False
     if (token, following) in lex.ordinary_pairs or token in words.NOT_FIRST:
         return False
     close = announced is _Announced.BY_COPULA or words.NAME_NOUNS.length_before(tokens, at) > 0
-    strange = token not in lex.ordinary or (bool(following) and following not in lex.ordinary)
+    strange = token not in lex.ordinary or (following.isalpha() and following not in lex.ordinary)
     return _is_known(token, lex) or (close and strange)
 
 

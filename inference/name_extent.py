@@ -8,7 +8,7 @@ from typing import Final
 from inference import name_words as words
 from inference.lexicon import Lexicon
 from inference.redaction_spans import STAND_INS
-from inference.spoken_numbers import NUMBER_WORDS
+from inference.spoken_numbers import NUMBER_WORDS, is_number_word
 
 _LONGEST: Final = 5
 _FULL: Final = 4
@@ -60,7 +60,8 @@ def _belongs(tokens: Sequence[str], start: int, at: int, lex: Lexicon, *, unknow
         (token in lex.sure_surnames and following in lex.sure_middles)
         or (token == tokens[start] and following in lex.middles)
     )
-    if not is_word(token) or changes_into(tokens, at, lex) or next_person:
+    number = token in NUMBER_WORDS and is_number_word(following) and before not in lex.sure_middles
+    if not is_word(token) or changes_into(tokens, at, lex) or next_person or number:
         return False
     if before in words.TONELESS_MIDDLES and count == _WITH_MIDDLE:
         return True
@@ -72,7 +73,8 @@ def _belongs(tokens: Sequence[str], start: int, at: int, lex: Lexicon, *, unknow
     if token in lex.leads and len(token) == 1 and is_word(following) and following not in words.NAME_STOP:
         return not surname or count <= _WITH_MIDDLE
     compound = (token, following) in lex.ordinary_pairs and (count >= _WITH_MIDDLE or not surname)
-    known = _is_listed(tokens, start, at, lex) or (unknown and token not in lex.ordinary)
+    strange = before not in lex.ordinary and before not in lex.given and not following
+    known = _is_listed(tokens, start, at, lex) or (unknown and (strange or token not in lex.ordinary))
     long_enough = count >= (_FULL if surname else _GIVEN_ALONE) and token in lex.ordinary - lex.sure_given
     return known and not compound and not long_enough
 
@@ -99,7 +101,7 @@ def _stop_word_belongs(tokens: Sequence[str], start: int, at: int, lex: Lexicon)
         return count == 1 and token in _SECOND and (before in lex.middles or before in lex.sure_given)
     if before in words.BIRTH_RANKS and count == _GIVEN_ALONE:
         return token in words.ROLES and not following
-    if not _is_listed(tokens, start, at, lex) or count >= _FULL:
+    if count >= _FULL or not _is_listed(tokens, start, at, lex):
         return False
     pair = (token, following) in lex.ordinary_pairs
     stands = following not in words.NAME_STOP or not word_at(tokens, at + 2)

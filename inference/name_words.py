@@ -15,10 +15,12 @@ TITLES: Final = PhraseBook(
     """
 anh / chị / cô / chú / bác / ông / bà / cậu / thầy / cháu / em / thằng / con / dì / dượng / mợ / thím /
 o / mệ / cụ / bé / bạn / cô giáo / thầy giáo / bác sĩ / luật sư / cán bộ / chủ tịch / phó chủ tịch / bí
-thư / tổ trưởng / trưởng thôn / trưởng ấp / trưởng bản / giám đốc / sếp / đồng chí / má / mẹ / bố /
-cha / vợ / chồng / con gái / con trai / em trai / em gái / chị gái / anh trai / hai vợ chồng / vợ chồng
-/ bên bán là / bên mua là / con rể / con dâu / anh rể / chị dâu / con bác / con ông / con bà / con cô /
-con chú / con anh / con chị / cháu bé / cháu ngoại / cháu nội / mời / cảm ơn
+thư / tổ trưởng / trưởng thôn / trưởng ấp / trưởng bản / giám đốc / sếp / đồng chí / má / mẹ / bố / cha
+/ vợ / chồng / con gái / con trai / em trai / em gái / chị gái / anh trai / hai vợ chồng / vợ chồng /
+bên bán là / bên mua là / con rể / con dâu / anh rể / chị dâu / con bác / con ông / con bà / con cô /
+con chú / con anh / con chị / cháu bé / cháu ngoại / cháu nội / mời / cảm ơn / con ba / con má / con mẹ
+/ con bố / đại tá / thiếu tá / trung tá / thượng tá / đại úy / thượng úy / trung úy / thiếu úy / kỹ sư /
+hiệu trưởng / trưởng phòng / phó phòng / công chứng viên / thẩm phán / phó thôn / kế toán
     """
 )
 """Words after which a given name stands by itself."""
@@ -67,7 +69,7 @@ em là / bạn con là / người nộp là / chủ đất là / chủ hộ là 
 INTRODUCTIONS: Final = PhraseBook(
     """
 gặp / hỏi / tìm / nhờ / của / cho / với / gửi / thay / và / là / tên / họ / bởi / do / từ / kêu / mời /
-con
+con / hồ sơ / người / nộp thay / ông xã / bà xã / chồng / vợ / anh em
     """
 )
 """Words after which a surname that is an ordinary word is a person's."""
@@ -87,11 +89,15 @@ mang đưa in đóng quầy khỏi chỉ biết quên hả hông hổng cùng tr
 )
 """Words that end a name unless they stand where only a name can be."""
 NO_NAME_AFTER_TITLE: Final = _words("""
-ngoan sang hợp phát quyết khá tâm đông sáng tí mơ thương
+ngoan sang hợp phát quyết khá đông sáng tí mơ thương
     """)
 """Given names that are a verb or an adjective so often that only the end or a stop word makes them a name."""
 NOT_FIRST: Final = _words("chung riêng thế")
 """Words after "tên" that begin no name: "đứng tên chung"."""
+TRAITS: Final = _words(
+    "đông thương sáng thu hiền thành mai thân mơ phát hợp tươi xinh ngoan khá sang nết khiết"
+)
+"""Given names that after "em", "con", "cháu" are a trait or a deed more often than a name."""
 ENDINGS: Final = _words("ạ ơi nhé nha nè nói bảo dặn hẹn")
 CLOSERS: Final = _words(
     """

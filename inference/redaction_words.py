@@ -89,7 +89,7 @@ ADDRESS_ANCHORS: Final = PhraseBook(
     """
 địa chỉ / thường trú / tạm trú / cư trú / hộ khẩu / quê / quê quán / nguyên quán / nhà / ở / sống / ngụ
 / tại / trú / sinh sống / chuyển về / chuyển đến / thuộc / dọn về / trọ / mua nhà / miếng đất / thửa đất
-/ từ
+/ từ / về / chuyển khẩu / giao tới / giao về
     """
 )
 ADDRESS_STOP: Final = _words(
@@ -115,8 +115,8 @@ NOT_PLACES: Final = PhraseBook(
 thân / bản photo / đội ngũ / làng nước / khối lượng / xóm giềng / tỉnh táo / đường dây / lô hội / bản vẽ
 / bản gốc / bản đồ / tòa án / đường bộ / đường đi / bản khai / khu vực chờ / khu vực này / khu vực một /
 khu vực ngồi / khu vực nào / khu vực đó / khu vực để / khu vực hai / khu vực tiếp / xã nông thôn / thôn
-mới / xã hội hóa  / tỉnh lẻ / phố đi bộ / bản tin / bản mềm / bản giấy / đường vành đai / đường
-dân sinh
+mới / xã hội hóa / tỉnh lẻ / phố đi bộ / bản tin / bản mềm / bản giấy / đường vành đai / đường dân sinh
+/ đội nắng / đội mưa / đội ơn / đội sổ / đội mũ / đội trưởng / đội viên
     """
 )
 """Words that begin like a part of an address and are none."""
@@ -132,7 +132,7 @@ AGENCIES: Final = PhraseBook(
 phục vụ hành chính công / hành chính / tòa án / bưu điện / chợ / chi cục / chi cục thuế / thuế / đảng ủy
 / một cửa / nhà văn hóa / văn hóa / cán bộ / công chức / chủ tịch / hội đồng / quân sự / tư pháp / địa
 chính / bộ phận / sở / phòng / cấp / bí thư / trưởng công an / đội / tòa / nhân dân / viện / bệnh viện /
-kho bạc
+kho bạc / hàng / nhà hàng
     """
 )
 """What a place belongs to when it names an office and not a home."""

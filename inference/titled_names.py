@@ -29,10 +29,10 @@ def titled_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     if token in lex.title_given:
         bare = not two and following not in words.ENDINGS
         verb = bare and bool(following) and token in words.NO_NAME_AFTER_TITLE
-        unsure = tokens[at - 1] in _YOUNGER and token not in lex.sure_given
+        unsure = tokens[at - 1] in _YOUNGER and token in words.TRAITS
         verb = verb or (unsure and not closed and not two)
         return 0 if verb else at + 1 + two
-    if token in lex.middles and two and following in lex.sure_given and token not in words.NAME_STOP:
+    if token in lex.middles and two and following in lex.sure_given:
         return at + 2
     unheard = token not in lex.ordinary and token not in words.NAME_STOP and not lex.is_surname(token)
     return at + 1 if unheard and closed and tokens[at - 1] not in _YOUNGER else 0
@@ -59,6 +59,7 @@ def birth_rank_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     counted = following in NUMBER_WORDS or following in words.COUNTED
     if counted or (tokens[at], following) in lex.ordinary_pairs:
         return 0
-    second = following in lex.given and following not in words.NAME_STOP and following not in NUMBER_WORDS
+    second = (following, word_at(tokens, at + 2)) not in lex.ordinary_pairs and following in lex.given
+    second = second and following not in words.NAME_STOP and following not in NUMBER_WORDS
     unheard = bool(following) and following not in lex.ordinary and is_word(following)
     return at + 1 + (second or unheard)
