@@ -86,7 +86,7 @@ class Timeline:
         for point in (point for stretch in self._band for point in stretch):
             at = self._s(point.at_ns)
             figures = tuple(f"{value:.4f}" for value in (point.valence, point.low, point.high))
-            yield "mean", at, at, *figures, f"{point.seconds} s with readings"
+            yield "mean", at, at, *figures, f"{point.seconds:g} s with readings"
         for spoken in self._spoken:
             share = f"{spoken.positive:.3f}/{spoken.neutral:.3f}/{spoken.negative:.3f}"
             span = self._s(spoken.start_ns), self._s(spoken.end_ns)
@@ -154,6 +154,8 @@ class Timeline:
         for (first, last), name in zip(compared or (), (self._words.start, self._words.end), strict=False):
             x1, x2 = self._x(first), self._x(last)
             yield rectangle((x1, _TOP), x2 - x1, floor - _TOP, fill="#e4e4e4")
+            for x in (x1, x2):
+                yield line((x, _TOP), (x, floor), stroke="#666", stroke_dasharray="6 3")
             yield text(((x1 + x2) / 2, _TOP - 4), name, size=12, anchor="middle", font_style="italic")
         started = own_start(self._moments)
         if started is not None:

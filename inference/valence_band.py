@@ -36,14 +36,14 @@ class BandPoint:
         valence: Mean of the window, -1 to 1, each second once.
         low: Lower end of the band.
         high: Upper end of the band.
-        seconds: Seconds of the window with a reading.
+        seconds: Seconds of the window with a reading: the votes.
     """
 
     at_ns: int
     valence: float
     low: float
     high: float
-    seconds: int
+    seconds: float
 
 
 def band(
@@ -72,24 +72,35 @@ def band(
                     break
                 near.append(moment)
             if any(abs(moment.captured_ns - at_ns) <= half_ns // 2 for moment in near):
-                stretches[-1].append(_point(at_ns, near))
+                stretches[-1].append(_point(at_ns, near, half_ns))
             elif stretches[-1]:
                 stretches.append([])
     return tuple(tuple(stretch) for stretch in stretches if stretch)
 
 
-def _point(at_ns: int, near: Sequence[FaceMoment]) -> BandPoint:
+def _point(at_ns: int, near: Sequence[FaceMoment], half_ns: int) -> BandPoint:
     by_second: dict[int, list[FaceMoment]] = {}
     for moment in near:
         by_second.setdefault((moment.captured_ns - at_ns) // _NS, []).append(moment)
-    valence = fmean(fmean(moment.valence for moment in second) for second in by_second.values())
-    directed = fmean(fmean(_directed(moment) for moment in second) for second in by_second.values())
-    votes = len(by_second) + _PRIOR
-    mean = valence * len(by_second) / votes
-    share = (directed * len(by_second) + _PRIOR * 2 / 3) / votes
-    half = _Z * math.sqrt(max(0.0, share - mean * mean) / (votes + 1))
+    # A second that lies in the window by half has half a vote.
+    votes = {
+        second: (min((second + 1) * _NS, half_ns) - max(second * _NS, -half_ns)) / _NS for second in by_second
+    }
+    seconds = max(sum(votes.values()), 1e-9)  # a reading on the window's very end
+    valence, directed = (
+        sum(votes[second] * fmean(map(figure, moments)) for second, moments in by_second.items()) / seconds
+        for figure in (_valence, _directed)
+    )
+    total = seconds + _PRIOR
+    mean = valence * seconds / total
+    share = (directed * seconds + _PRIOR * 2 / 3) / total
+    half = _Z * math.sqrt(max(0.0, share - mean * mean) / (total + 1))
     low, high = max(-1.0, mean - half), min(1.0, mean + half)
-    return BandPoint(at_ns, valence, min(low, valence), max(high, valence), len(by_second))
+    return BandPoint(at_ns, valence, min(low, valence), max(high, valence), seconds)
+
+
+def _valence(moment: FaceMoment) -> float:
+    return moment.valence
 
 
 def _directed(moment: FaceMoment) -> float:

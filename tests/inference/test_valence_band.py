@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from inference.face_moments import FaceMoment
@@ -73,3 +75,10 @@ def test_it_stays_in_range_for_figures_that_no_network_gives(valence: float, con
     for stretch in band(steady(6, valence, confidence)):
         for point in stretch:
             assert -1.0 <= point.low <= point.valence <= point.high <= 1.0
+
+
+def test_a_step_is_climbed_evenly() -> None:
+    (stretch,) = band(steady(20, 0.0, 0.9) + steady(20, 1.0, 0.99, from_s=20))
+    rises = [after.valence - before.valence for before, after in itertools.pairwise(stretch)]
+    assert max(rises) <= 0.125, "a tenth of the step every half second, and a little for whole readings"
+    assert min(rises) >= -1e-9
