@@ -8,7 +8,7 @@ from typing import Final
 from inference import redaction_words as words
 from inference.redaction_spans import Kind, Span
 from inference.spoken_dates import SpokenDate
-from inference.spoken_numbers import is_number_word
+from inference.spoken_numbers import digits_of, is_number_word
 
 _LAST_CENTURY: Final = ("18", "19")
 _FULL_YEAR: Final = 4
@@ -94,7 +94,8 @@ def _greedy_end(tokens: Sequence[str], start: int) -> int:
     end = start
     while end < len(tokens) and (is_number_word(tokens[end]) or tokens[end] in words.DATE_WORDS):
         end += 1
-    while end > start + 1 and end < len(tokens) and tokens[end - 1] == "không":
+    # "năm một chín ba bảy không nhớ ngày": no zero where the year is whole without it.
+    if end < len(tokens) and tokens[end - 1] == "không" and len(digits_of(tokens[start:end])) > _FULL_YEAR:
         end -= 1
     while end > start and not is_number_word(tokens[end - 1]) and tokens[end - 1] not in words.LUNAR:
         end -= 1

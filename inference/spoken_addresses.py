@@ -17,7 +17,6 @@ from inference.spoken_numbers import LETTERS, is_number_word
 
 _MAX_PLACE: Final = 4
 _FREE: Final = 2
-_MAX_NUMBER: Final = 10
 _ANCHOR_REACH: Final = 4
 _SIGNS: Final = frozenset({"xẹt", "xuyệt", "trên", "gạch", "ngang", "sẹt", "suyệt", "bis", "lẻ", "linh"})
 _MAX_LETTERS: Final = 2
@@ -104,7 +103,7 @@ def _number_end(tokens: Sequence[str], at: int) -> int:
         after = _number_end(tokens, at + 1)
         return after if after > at + 1 else at
     end = at
-    while end < min(at + _MAX_NUMBER, len(tokens)) and (
+    while end < len(tokens) and (
         is_number_word(tokens[end])
         or (
             end > at

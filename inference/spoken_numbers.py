@@ -244,7 +244,8 @@ def restored(tokens: Sequence[str]) -> list[str]:
         at = end
     # "không phải ba" denies, it does not count.
     for index, token in enumerate(tokens[:-1]):
-        if token in {"không", "hông"} and tokens[index + 1] in _NO_ZERO_BEFORE:
+        counts = index > 0 and _is_number(tokens[index - 1])
+        if token in {"không", "hông"} and tokens[index + 1] in _NO_ZERO_BEFORE and not counts:
             read[index] = _DENIAL
     return read
 

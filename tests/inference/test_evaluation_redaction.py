@@ -9,7 +9,15 @@ from inference.commands import evaluate
 from inference.evaluation_redaction import MarkedSpan, RedactionManifestError, read_manifest, run, wilson
 
 _HERE = Path(__file__).parent
-_SETS = ("redaction_sentences.txt", "redaction_held_back.txt", "redaction_varied.txt")
+_SETS = (
+    "redaction_sentences.txt",
+    "redaction_held_back.txt",
+    "redaction_varied.txt",
+    "redaction_held_back_2.txt",
+    "redaction_held_back_3.txt",
+    "redaction_held_back_4.txt",
+)
+"""Sets whose errors were read: the rules were made or changed with them."""
 
 
 def _manifest(folder: Path, *entries: object) -> Path:
@@ -123,10 +131,10 @@ def test_missing_and_empty_files_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", _SETS)
-def test_development_sentences_lose_what_identifies_and_little_else(name: str) -> None:
+def test_sentences_that_were_read_lose_what_identifies_and_little_else(name: str) -> None:
     report = run(_HERE / name)
     assert _figure(report, "groups", "numbers", "token_recall") >= 0.98
-    assert _figure(report, "groups", "names", "token_recall") >= 0.95
+    assert _figure(report, "groups", "names", "span_recall") >= 0.95
     assert _figure(report, "groups", "addresses", "token_recall") >= 0.95
     assert _figure(report, "groups", "births", "token_recall") >= 0.95
     assert _figure(report, "groups", "emails", "span_recall") == 1.0
@@ -134,14 +142,13 @@ def test_development_sentences_lose_what_identifies_and_little_else(name: str) -
 
 
 def test_sentences_that_no_rule_was_made_with() -> None:
-    report = run(_HERE / "redaction_held_back_2.txt")
-    assert report["sentences"] == 299
+    report = run(_HERE / "redaction_held_back_5.txt")
     assert _figure(report, "groups", "numbers", "token_recall") >= 0.98
-    assert _figure(report, "groups", "names", "token_recall") >= 0.90
+    assert _figure(report, "groups", "names", "span_recall") >= 0.90
     assert _figure(report, "false_redaction", "share") <= 0.02
 
 
-@pytest.mark.parametrize("name", ["redaction_sentences.txt", "redaction_held_back_2.txt"])
+@pytest.mark.parametrize("name", ["redaction_sentences.txt", "redaction_held_back_5.txt"])
 def test_without_number_words_the_goal_is_missed(name: str) -> None:
     report = run(_HERE / name, spoken_numbers=False)
     assert _figure(report, "groups", "numbers", "token_recall") < 0.10

@@ -99,6 +99,21 @@ def test_a_number_with_doubts_and_corrections_goes_whole(text: str) -> None:
     assert not any(run.by_digit and len(run.digits) > 1 for run in find_runs(redact(text).text.split()))
 
 
+@pytest.mark.parametrize(
+    "before",
+    ["ở xóm", "số", "sinh năm", "chị mai tên", "nghị định", "ngày", "tháng", "số nhà", "a còng", "phí"],
+)
+@pytest.mark.parametrize(
+    "after", ["", "nghìn đồng", "người", "không biết", "tháng ba", "chấm com", "phường sáu"]
+)
+def test_twelve_digits_go_whatever_stands_beside_them(before: str, after: str) -> None:
+    number = "bảy một bảy tám một bảy không một bốn bốn một ba"
+    redacted = redact(f"{before} {number} {after}")
+    gone = {at for span in redacted.spans for at in range(span.start, span.end)}
+    start = len(before.split())
+    assert set(range(start, start + 12)) <= gone
+
+
 def test_spans_tell_where_in_the_text_as_it_was_given() -> None:
     text = unicodedata.normalize("NFD", "Dạ, tôi tên là Nguyễn Văn Nam!")
     redacted = redact(text)
