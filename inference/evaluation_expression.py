@@ -178,6 +178,11 @@ def _abstention(
         "below": bound,
         "kept": _rounded(float(kept.mean())),
         "accuracy_of_kept": _rounded(float(right[kept].mean())) if kept.any() else None,
+        # What is kept leans to what is easy to see: averages over it do, too.
+        "kept_by_class": {
+            name: _rounded(float(kept[classes == number].mean())) if (classes == number).any() else None
+            for number, name in enumerate(CLASSES)
+        },
         "curve": [
             {"kept": _rounded(share), "accuracy": _rounded(accuracy)}
             for share, accuracy in abstention_curve(probabilities, classes, _KEPT)

@@ -80,6 +80,7 @@ def test_a_users_network_is_measured_by_name(by_light: Registry, tmp_path: Path)
     assert figures["conditions"]["dark"]["accuracy3"] == pytest.approx(0.25)
     assert figures["abstention"]["below"] is None
     assert figures["abstention"]["kept"] == 1.0
+    assert figures["abstention"]["kept_by_class"] == {"negative": 1.0, "neutral": 1.0, "positive": 1.0}
     assert steps[-1] == (40 * 2 + 7 * 40,) * 2
     json.dumps(figures, allow_nan=False)
 
