@@ -427,7 +427,7 @@ def test_no_face_leaves_that_another_detector_finds(
     def faces(picture: Picture) -> int:
         other.setInputSize((picture.shape[1], picture.shape[0]))
         found = other.detect(picture)[1]
-        return 0 if found is None else len(found)
+        return len(found) if np.ndim(found) else 0  # None where there is nothing, which the stub does not say
 
     clear = shown = left = 0
     for path in (recordings / "single_face.mp4", ROOT / "samples" / "bystander.mp4"):

@@ -43,7 +43,8 @@ _NOISE: Final = np.random.default_rng(_SEED).normal(0.0, 1.5, (360, 640, 3)).ast
 
 def noisy(picture: Picture, number: int) -> Picture:
     """Add sensor noise, another one in every picture."""
-    return np.clip(picture + np.roll(_NOISE, 37 * number, axis=1), 0, 255).astype(np.uint8)
+    with_noise: Picture = np.clip(picture + np.roll(_NOISE, 37 * number, axis=1), 0, 255).astype(np.uint8)
+    return with_noise
 
 
 def moved(across: float, down: float = 0.0) -> Picture:
@@ -54,7 +55,8 @@ def moved(across: float, down: float = 0.0) -> Picture:
 def finger() -> Picture:
     y, x = np.mgrid[:360, :640]
     glow = np.exp(-((x - 400.0) ** 2 + (y - 180.0) ** 2) / (2 * 320.0**2))
-    return (np.array([40.0, 50.0, 120.0]) * glow[..., None]).astype(np.uint8)
+    before_lens: Picture = (np.array([40.0, 50.0, 120.0]) * glow[..., None]).astype(np.uint8)
+    return before_lens
 
 
 def watched(view: CameraView, picture: Picture, *, from_s: int, looks: int) -> list[str]:
@@ -164,6 +166,10 @@ def test_the_background_holds_neither_seat_nor_face_nor_whoever_moves() -> None:
     assert view._looks == []
 
 
+def kept_of(view: CameraView) -> tuple[bool, int]:
+    return view._background is not None, len(view._usual)
+
+
 def test_a_withdrawn_session_leaves_nothing() -> None:
     view = CameraView(SeatZone())
     watched(view, ROOM, from_s=0, looks=5)
@@ -172,7 +178,7 @@ def test_a_withdrawn_session_leaves_nothing() -> None:
     watched(view, ROOM, from_s=20, looks=10)
     assert view._background is not None
     view.session_ended(withdrawn=True)
-    assert (view._background, len(view._usual)) == (None, 0)
+    assert kept_of(view) == (False, 0)
     watched(view, ROOM, from_s=40, looks=10)
     view.session_ended()
     watched(view, ROOM, from_s=60, looks=3)
@@ -180,7 +186,8 @@ def test_a_withdrawn_session_leaves_nothing() -> None:
     assert view._background is not None, "an earlier session's, which its citizen did not withdraw"
     assert len(view._usual) == 10
     view.aimed_anew()
-    assert (view._background, view.state.name) == (None, "unknown")
+    assert kept_of(view) == (False, 0)
+    assert view.state.name == "unknown"
 
 
 def test_a_camera_that_was_moved_between_sessions_is_found(view: CameraView) -> None:
