@@ -90,8 +90,8 @@ def test_an_empty_seat_gives_no_signal_and_no_reading(perception: Perception) ->
 
 
 BESIDE = {
-    "officer left of the seat": (0.1, None),
-    "officer right of the seat": (0.9, None),
+    "officer left of the seat": (0.17, None),
+    "officer right of the seat": (0.83, None),
     "seat left, face right": (0.8, LEFT),
     "seat right, face left": (0.2, RIGHT),
 }
