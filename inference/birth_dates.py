@@ -95,7 +95,11 @@ def _greedy_end(tokens: Sequence[str], start: int) -> int:
     while end < len(tokens) and (is_number_word(tokens[end]) or tokens[end] in words.DATE_WORDS):
         end += 1
     # "năm một chín ba bảy không nhớ ngày": no zero where the year is whole without it.
-    if end < len(tokens) and tokens[end - 1] == "không" and len(digits_of(tokens[start:end])) > _FULL_YEAR:
+    if (
+        end < len(tokens)
+        and tokens[end - 1] == "không"
+        and len(digits_of(tokens[start:end])) == _FULL_YEAR + 1
+    ):
         end -= 1
     while end > start and not is_number_word(tokens[end - 1]) and tokens[end - 1] not in words.LUNAR:
         end -= 1

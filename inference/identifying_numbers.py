@@ -110,7 +110,7 @@ def _identifies(tokens: Sequence[str], run: Run, *, cued: bool) -> bool:
         return False
     if run.amount:
         ends_open = tokens[run.end - 1] in words.MAGNITUDE_ENDS
-        return run.leading >= _LONG or (cued and not counted and not ends_open)
+        return _longest_part(tokens, run) >= _LONG or (cued and not counted and not ends_open)
     if counted:
         return count >= _CERTAIN or (cued and count >= _LONG)
     if cued or count >= _LONG:
@@ -120,6 +120,16 @@ def _identifies(tokens: Sequence[str], run: Run, *, cued: bool) -> bool:
         return True
     alone = count >= _ALONE and run.end - run.start >= _MOSTLY * len(tokens)
     return run.by_digit and (count >= _BY_DIGIT or alone) and not _is_year(tokens, run)
+
+
+def _longest_part(tokens: Sequence[str], run: Run) -> int:
+    """Return how many digits stand at most between the magnitudes of an amount; an amount has three."""
+    longest, start = run.leading, run.start
+    for at in range(run.start, run.end + 1):
+        if at == run.end or tokens[at] in words.MAGNITUDE_ENDS:
+            longest = max(longest, len(digits_of(tokens[start:at])))
+            start = at + 1
+    return longest
 
 
 def _is_money(run: Run, following: str) -> bool:

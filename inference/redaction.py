@@ -83,9 +83,14 @@ def _found(tokens: Sequence[str], *, spoken_numbers: bool) -> list[Span]:
 
     def take(found: Iterable[Span]) -> None:
         for span in found:
-            if not any(covered[span.start : span.end]):
-                covered[span.start : span.end] = b"\1" * (span.end - span.start)
-                spans.append(span)
+            # What overlaps an earlier span goes in pieces: nothing found may stay.
+            start = span.start
+            for at in range(span.start, span.end + 1):
+                if at == span.end or covered[at]:
+                    if at > start:
+                        spans.append(Span(span.kind, start, at))
+                    start = at + 1
+            covered[span.start : span.end] = b"\1" * (span.end - span.start)
 
     take(find_emails(tokens))
     take(births)

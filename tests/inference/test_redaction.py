@@ -114,6 +114,10 @@ def test_twelve_digits_go_whatever_stands_beside_them(before: str, after: str) -
     assert set(range(start, start + 12)) <= gone
 
 
+def test_a_number_that_runs_into_an_address_of_mail_goes_all_the_same() -> None:
+    assert redact("bốn ba bảy một chín ba không sáu thu.ha@gmail.com sáu tư hai").text == "<số> <thư> <số>"
+
+
 def test_spans_tell_where_in_the_text_as_it_was_given() -> None:
     text = unicodedata.normalize("NFD", "Dạ, tôi tên là Nguyễn Văn Nam!")
     redacted = redact(text)
