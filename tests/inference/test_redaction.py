@@ -93,6 +93,8 @@ def test_evidence_stays(text: str) -> None:
         "dạ không chín à dạ không ba tám dạ sáu một hai dạ năm không bảy bốn",
         "không tám không ba không bốn ờ gì nhỉ không không ba hai à bảy chín",
         "số chú là không chín một ba nhầm rồi không chín một tám bốn lăm sáu bảy hai hai",
+        "em ghi giùm chị đi bảy hai sáu chờ chút để em coi lại ba chín một nhé chị cảm ơn em nhiều",
+        "có mười triệu bốn bốn bảy bốn chín tám ba sáu",
     ],
 )
 def test_a_number_with_doubts_and_corrections_goes_whole(text: str) -> None:
