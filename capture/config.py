@@ -103,6 +103,18 @@ class FacesConfig(_Strict):
     ] = None
 
 
+class VoiceConfig(_Strict):
+    """Which network turns speech into words, where it is not the one hailong takes by itself."""
+
+    transcriber: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="Transcriber: NAME or NAME@VERSION of a card, as faster-whisper; none: viet-asr.",
+        ),
+    ] = None
+
+
 Party = Annotated[str, Field(min_length=1, max_length=600)]
 
 
@@ -207,6 +219,7 @@ class EdgeConfig(BaseSettings):
     kiosk: KioskConfig = KioskConfig()
     consent: ConsentConfig = ConsentConfig()
     faces: FacesConfig = FacesConfig()
+    voice: VoiceConfig = VoiceConfig()
     preview: PreviewConfig = PreviewConfig()
     counters: Annotated[tuple[CounterConfig, ...], Field(min_length=1, max_length=32)]
     metrics_port: Annotated[

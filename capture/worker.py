@@ -139,6 +139,7 @@ class EdgeWorker:
                     threads=self.config.threads,
                     expression=self.config.faces.expression,
                     detector=self.config.faces.detector,
+                    transcriber=self.config.voice.transcriber,
                 )
                 stack.callback(self.perception.close)
             self._make_counters(self.perception)

@@ -18,6 +18,7 @@ from models.transcribers import Transcriber, load_transcriber
 from models.voice_activity import VoiceActivityNetwork, load_voice_activity
 
 if TYPE_CHECKING:
+    from inference.camera_view import CameraView
     from inference.zones import SeatZone
     from models.registry import Registry
 
@@ -48,6 +49,7 @@ class Perception:
         threads: int = 1,
         expression: str | None = None,
         detector: str | None = None,
+        transcriber: str | None = None,
     ) -> Self:
         """Load every network from local files.
 
@@ -56,27 +58,41 @@ class Perception:
             threads: Threads of each network.
             expression: Name of the network that reads expressions; None for our own pair.
             detector: Name of the face detector; None for the best one present.
+            transcriber: Name of the transcriber; None for viet-asr.
 
         Raises:
-            ModelError: A name is unknown, a file is missing, or it is not the one its card names.
+            ModelError: A name is unknown, a file or a library is missing, or a file is not the one its
+                card names.
         """
         return cls(
             detector=load_face_detector(registry, detector, threads=threads),
             expression=load_expression_reader(registry, expression, threads=threads),
             voice_activity=load_voice_activity(registry),
-            transcriber=load_transcriber(registry),
+            transcriber=load_transcriber(registry, transcriber, threads=threads),
             sentiment=TextSentiment.load(registry),
         )
 
     def open_session(
-        self, purposes: frozenset[Purpose], *, zone: SeatZone, voice: VoiceConfig | None = None
+        self,
+        purposes: frozenset[Purpose],
+        *,
+        zone: SeatZone,
+        voice: VoiceConfig | None = None,
+        view: CameraView | None = None,
     ) -> SessionAnalysis:
-        """Make the readers that the given purposes need, and no others."""
+        """Make the readers that the given purposes need, and no others.
+
+        Args:
+            purposes: What the citizen gave.
+            zone: The citizen's seat and the privacy masks.
+            voice: How the voice is read.
+            view: Watches whether the counter's camera sees.
+        """
         face: FaceReader | None = None
         hearing: VoiceReader | None = None
         taking_part: tuple[ModelVersion, ...] = ()
         if Purpose.IMAGE in purposes:
-            face = FaceReader(self.detector, self.expression, zone)
+            face = FaceReader(self.detector, self.expression, zone, view=view)
             taking_part += self._seeing()
         if Purpose.VOICE in purposes:
             hearing = VoiceReader(self.voice_activity.stream, self.transcriber, self.sentiment, voice)

@@ -16,6 +16,7 @@ from inference.prosody import ArousalMeter, ProsodyConfig
 from inference.redaction import redact
 from inference.signal import Factor
 from inference.transcript_guard import GuardConfig, guard
+from models.errors import TranscriberError, TranscriberUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,7 +130,13 @@ class UtteranceReader:
                 self._error = _without_frames(error)
 
     def _read(self, utterance: Utterance) -> None:
-        guarded = guard(self._transcriber.transcribe(utterance.samples), utterance.speech_s, self._guard)
+        try:
+            words = self._transcriber.transcribe(utterance.samples)
+        except TranscriberUnusable:
+            raise
+        except TranscriberError:
+            words = ""  # the engine failed on this utterance alone: it counts among the refused
+        guarded = guard(words, utterance.speech_s, self._guard)
         arousal = self._arousal.arousal(utterance.samples)
         if self._dropped.is_set():
             return

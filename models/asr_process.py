@@ -1,21 +1,38 @@
-"""The transcriber's own process: samples in on standard input, text out on standard output.
+"""A transcriber's own process: samples in on standard input, text out on standard output.
 
-Started by `models.transcribers` as a script, so it imports nothing of ours. Each request is
-a 4-byte little-endian count and that many int16 samples at 16 kHz; each answer is one line
-of JSON. The native library crashes and hangs in ways Python cannot catch: a process of its
-own is what makes that harmless.
+Started by `models.transcriber_process` as a script, so it imports nothing of ours. Its arguments
+are the name of an engine and a JSON object of options. Each request is a 4-byte little-endian
+count and that many int16 samples at 16 kHz; each answer is one line of JSON. Native engines crash
+and hang in ways Python cannot catch: a process of their own is what makes that harmless.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
 import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 _SILENT = 3
-_SAMPLE_RATE_HZ = 16_000.0
+_SAMPLE_RATE_HZ = 16_000
+_FULL_SCALE = 32_768.0
+_LANGUAGE = "vi"
+_LEAST_LOG_PROBABILITY = -1.0
+"""Mean log-probability a token under which Whisper's own fall-back calls a reading failed."""
+_MOST_COMPRESSED = 2.4
+"""Text that gzip makes smaller than by this ratio repeats itself: Whisper's own limit."""
+_LIKELY_NO_SPEECH = 0.6
+_TOKENS_PER_S = 20
+"""Bound of Whisper's answer: speech of five syllables a second needs at most three tokens each."""
+_FIRST_TOKENS = 20
+_MOST_TOKENS = 400
+
+Reader = Callable[[bytes], str]
+"""Turns little-endian int16 samples into text."""
 
 
 def _answers() -> int:
@@ -51,32 +68,151 @@ def _read(size: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _serve(answers: int) -> None:
-    """Load the library, say so, and answer requests until standard input ends."""
+def _viet_asr(options: Mapping[str, Any]) -> Reader:
+    """Open `viet-asr`'s own pipeline; the library takes its file from an environment variable."""
+    os.environ["VIETASR_LIBRARY_PATH"] = options["model"]
     import numpy as np  # noqa: PLC0415 - after standard error was closed to native noise
     from vietasr import Pipeline  # type: ignore[import-untyped]  # noqa: PLC0415 - untyped; imported late as above
     from vietasr.ffi import native  # type: ignore[import-untyped]  # noqa: PLC0415 - as above
 
     native.lib.vietasr_set_log_level(_SILENT)
     pipeline = Pipeline.preset("transcribe")
-    _say(answers, ready="transcribe")
+
+    def read(body: bytes) -> str:
+        text: str = pipeline.transcribe(np.frombuffer(body, "<i2"), sample_rate=float(_SAMPLE_RATE_HZ)).text
+        return text
+
+    return read
+
+
+def _faster_whisper(options: Mapping[str, Any]) -> Reader:
+    """Open a CTranslate2 network from files under the names that the library knows them by."""
+    import numpy as np  # noqa: PLC0415 - as above
+    from faster_whisper import WhisperModel  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - an extra
+
+    with contextlib.ExitStack() as stack:
+        # A library that is given a name instead of files would ask a hub for them.
+        files: dict[str, Any] = {
+            name: stack.enter_context(Path(path).open("rb"))
+            for name, path in {"model.bin": options["model"], **options["beside"]}.items()
+        }
+        for small in ("tokenizer.json", "preprocessor_config.json"):
+            if small in files:
+                files[small] = files[small].read()
+        network = WhisperModel(
+            "card", device="cpu", compute_type="int8", cpu_threads=options["threads"], files=files
+        )
+
+    def read(body: bytes) -> str:
+        sound = np.frombuffer(body, "<i2").astype(np.float32) / _FULL_SCALE
+        segments, _ = network.transcribe(
+            sound,
+            language=_LANGUAGE,
+            beam_size=options["beam"],
+            temperature=0.0,
+            condition_on_previous_text=False,
+            without_timestamps=True,
+            vad_filter=True,
+            max_new_tokens=_token_limit(sound.size),
+        )
+        return _believed(vars_of(segment) for segment in segments)
+
+    def vars_of(segment: Any) -> Mapping[str, Any]:  # noqa: ANN401 - the library's own class
+        return {name: getattr(segment, name) for name in _JUDGED}
+
+    return read
+
+
+_JUDGED = ("text", "avg_logprob", "compression_ratio", "no_speech_prob")
+
+
+def _openai_whisper(options: Mapping[str, Any]) -> Reader:
+    """Open a checkpoint of the `whisper` library."""
+    import numpy as np  # noqa: PLC0415 - as above
+    import torch  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - an extra
+    import whisper  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
+
+    torch.set_num_threads(options["threads"])
+    network = whisper.load_model(options["model"], device="cpu")
+
+    def read(body: bytes) -> str:
+        sound = np.frombuffer(body, "<i2").astype(np.float32) / _FULL_SCALE
+        heard = network.transcribe(
+            sound,
+            language=_LANGUAGE if network.is_multilingual else None,
+            fp16=False,
+            beam_size=options["beam"],
+            temperature=0.0,
+            condition_on_previous_text=False,
+            without_timestamps=True,
+            sample_len=min(_token_limit(sound.size), network.dims.n_text_ctx // 2),
+        )
+        return _believed(heard["segments"])
+
+    return read
+
+
+def _token_limit(samples: int) -> int:
+    return min(_MOST_TOKENS, _FIRST_TOKENS + _TOKENS_PER_S * samples // _SAMPLE_RATE_HZ)
+
+
+def _believed(segments: Iterable[Mapping[str, Any]]) -> str:
+    """Join what Whisper itself believes: it has no silence, so it answers noise with unlikely words."""
+    return " ".join(
+        segment["text"]
+        for segment in segments
+        if segment["avg_logprob"] >= _LEAST_LOG_PROBABILITY
+        and segment["compression_ratio"] <= _MOST_COMPRESSED
+        and segment["no_speech_prob"] <= _LIKELY_NO_SPEECH
+    )
+
+
+_ENGINES: dict[str, Callable[[Mapping[str, Any]], Reader]] = {
+    "viet-asr": _viet_asr,
+    "faster-whisper": _faster_whisper,
+    "openai-whisper": _openai_whisper,
+}
+
+
+@contextlib.contextmanager
+def _on_cores(count: int) -> Iterator[None]:
+    """Let native thread pools count this many cores while they start, and use any core afterwards."""
+    if not hasattr(os, "sched_setaffinity"):  # macOS
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(sorted(allowed)[:count]))
+    try:
+        yield
+    finally:
+        for thread in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(OSError):  # it may have ended
+                os.sched_setaffinity(int(thread.name), allowed)
+
+
+def _serve(answers: int, engine: str, options: Mapping[str, Any]) -> None:
+    """Load the engine, say so, and answer requests until standard input ends."""
+    with _on_cores(options["threads"]):
+        reader = _ENGINES[engine](options)
+    _say(answers, ready=engine)
     while (header := _read(4)) is not None:
         body = _read(2 * struct.unpack("<I", header)[0])
         if body is None:
             return
         try:
-            text = pipeline.transcribe(np.frombuffer(body, "<i2"), sample_rate=_SAMPLE_RATE_HZ).text
+            text = reader(body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-            _say(answers, error=repr(error))
+            # The class alone: a library's message may repeat what it read.
+            _say(answers, error=type(error).__name__)
         else:
             _say(answers, text=text)
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Serve; report a failed start as an answer, since nobody reads standard error."""
     answers = _answers()
     try:
-        _serve(answers)
+        _serve(answers, arguments[0], json.loads(arguments[1]))
     except BrokenPipeError:
         return 0  # the parent is gone
     except Exception as error:  # noqa: BLE001 - the parent turns it into a typed error
@@ -86,7 +222,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    # The library's destructors may crash at exit; there is nothing left to save.
+    code = main(sys.argv[1:])
+    # A library's destructors may crash at exit; there is nothing left to save.
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the process ends on the next line
     os._exit(code)

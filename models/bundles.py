@@ -67,7 +67,14 @@ def import_bundle(
         store.mkdir(parents=True, exist_ok=True)
         brought = _cards_inside(bundle)
         _refuse_shadows(cards, brought)
-        known = {card.file.sha256: card for card in (*cards, *brought)}
+        known = {
+            sha256: (card, name)
+            for card in (*cards, *brought)
+            for sha256, name in (
+                *((needed.sha256, needed.name) for needed in card.beside),
+                (card.file.sha256, card.file.name),
+            )
+        }
         imported = []
         for name, member in _members(bundle):
             on_member(name)
@@ -75,7 +82,7 @@ def import_bundle(
                 taken = _take(stream, name, store, known)
             if taken is not None:
                 imported.append(taken)
-                if taken.card in brought:
+                if taken.card in brought and taken.path.name == taken.card.file.name:
                     write_whole(store / f"{taken.card.key}.{CARD_FILE}", brought[taken.card])
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise BundleError(
@@ -87,7 +94,8 @@ def import_bundle(
             f"{bundle} holds no model that this version knows (files are recognised by their SHA-256). "
             "'hailong models list' shows the known models and where their files are published."
         )
-    alone = [card.key for card in brought if card not in {item.card for item in imported}]
+    whole = {item.card for item in imported if item.path.name == item.card.file.name}
+    alone = [card.key for card in brought if card not in whole]
     if alone:
         raise BundleError(
             f"{bundle} holds the card of {alone[0]} but no file with the SHA-256 that it states. Correct the "
@@ -135,10 +143,13 @@ def export_bundle(files: Sequence[ModelFile], target: Path) -> Path:
             zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
         ):
             for file in files:
-                # A fixed date keeps the archive's bytes the same from one export to the next.
-                entry = zipfile.ZipInfo(file.card.file.name, date_time=(1980, 1, 1, 0, 0, 0))
-                with file.path.open("rb") as source, archive.open(entry, "w") as member:
-                    shutil.copyfileobj(source, member, _BLOCK)
+                named = [(file.card.file.name, file.path)]
+                named += [(path.name, path) for _, path in file.beside]
+                for name, path in named:
+                    # A fixed date keeps the archive's bytes the same from one export to the next.
+                    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+                    with path.open("rb") as source, archive.open(entry, "w") as member:
+                        shutil.copyfileobj(source, member, _BLOCK)
     except OSError as error:
         raise BundleError(
             f"The bundle {target} could not be written: {error}. Choose another place."
@@ -169,7 +180,9 @@ def _members(bundle: Path) -> Iterator[tuple[str, IO[bytes]]]:
         yield bundle.name, bundle.open("rb")
 
 
-def _take(stream: IO[bytes], name: str, store: Path, known: dict[str, ModelCard]) -> Imported | None:
+def _take(
+    stream: IO[bytes], name: str, store: Path, known: dict[str, tuple[ModelCard, str]]
+) -> Imported | None:
     """Copy one member beside the store, and keep it only if its hash is known."""
     digest = hashlib.sha256()
     with tempfile.NamedTemporaryFile(dir=store, prefix=".import-", delete=False) as copy:
@@ -178,15 +191,16 @@ def _take(stream: IO[bytes], name: str, store: Path, known: dict[str, ModelCard]
             for block in _blocks(stream, name):
                 digest.update(block)
                 copy.write(block)
-            card = known.get(digest.hexdigest())
-            if card is None:
+            found = known.get(digest.hexdigest())
+            if found is None:
                 partial.unlink()
                 return None
-            _settle(copy, partial, store / card.file.name)
+            card, kept_as = found
+            _settle(copy, partial, store / kept_as)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-    return Imported(card=card, path=store / card.file.name)
+    return Imported(card=card, path=store / kept_as)
 
 
 def _blocks(stream: IO[bytes], name: str) -> Iterator[bytes]:

@@ -43,6 +43,8 @@ class Origin(StrEnum):
     """Imported by an administrator with `hailong models import`."""
     CONVERTED = "converted"
     """Made at set-up by `hailong models prepare` from a published package."""
+    EXTRA = "extra"
+    """Made at set-up by `hailong models prepare` where the packages of an optional engine are installed."""
     OWN = "own"
     """Made by us and shipped beside the code."""
 
@@ -80,6 +82,16 @@ class WeightFile(_Strict):
             msg = "path must stay inside the package"
             raise ValueError(msg)
         return self
+
+
+class FileBeside(_Strict):
+    """A further file that a model needs, kept beside its first one."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Name in a model folder."""
+    known_as: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Name under which the engine asks for it."""
+    sha256: Sha256
 
 
 class Training(_Strict):
@@ -197,6 +209,10 @@ class ModelCard(_Strict):
     summary: Line
     licence: Line
     file: WeightFile
+    beside: tuple[FileBeside, ...] = ()
+    """Further files without which the model cannot run: a tokenizer, a configuration."""
+    engine: Code | None = None
+    """Library that runs the model, where that is not ONNX Runtime; the card's name if none is given."""
     training: Training
     inputs: Line
     outputs: Line

@@ -77,6 +77,10 @@ def _facts(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield "licence", card.licence
     yield "file", f"{file.name} ({file.origin.value})"
     yield "sha256", file.sha256
+    for needed in card.beside:
+        yield "file beside it", f"{needed.name}, sha256 {needed.sha256}"
+    if card.engine is not None:
+        yield "run by", card.engine
     if file.distribution is not None:
         inside = "" if file.path is None else f", {file.path}"
         yield "published in", f"{file.distribution} {file.distribution_version or ''}".strip() + inside

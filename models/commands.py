@@ -158,12 +158,12 @@ def verify(*, as_json: Json = False) -> None:
     registry = _registry()
     standings = _standings(registry)
     _report(standings, as_json=as_json)
-    # A bundle is optional: its absence is a fact, not a fault.
+    # A bundle and an extra are optional: their absence is a fact, not a fault.
     faults = [
         standing
         for standing in standings
         if standing.state == "wrong-hash"
-        or (standing.state == "missing" and standing.card.file.origin is not Origin.BUNDLE)
+        or (standing.state == "missing" and standing.card.file.origin not in {Origin.BUNDLE, Origin.EXTRA})
     ]
     for fault in faults:
         typer.echo(fault.advice, err=True)
@@ -232,25 +232,40 @@ def export(
 @models.command()
 def prepare(
     *,
-    npm: Annotated[Path, typer.Option(help="Folder with the unpacked npm package of face-api.")],
+    npm: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the unpacked npm package of face-api; without it, only Whisper."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Convert the published networks and install them, if they match the originals."""
+    """Convert the published networks and install them, if they match the originals.
+
+    Weights of optional engines are joined where their packages are installed.
+    """
     from models.convert import install_expression  # noqa: PLC0415 - set-up only
     from models.convert_detectors import install_face_ssd  # noqa: PLC0415 - set-up only
     from models.expression import NAME, SECOND_NAME  # noqa: PLC0415 - loads OpenCV
     from models.face_ssd import NAME as DETECTOR_NAME  # noqa: PLC0415 - loads OpenCV
+    from models.faster_whisper import halves_present  # noqa: PLC0415 - set-up only
     from models.mini_xception import install_mini_xception, published_weights  # noqa: PLC0415 - set-up only
 
     registry = _registry()
     folder = prepared_folder()
+    made: list[dict[str, object]] = []
+    if npm is None or halves_present():
+        made.append(_joined_whisper(registry, folder))
+        if not as_json:
+            typer.echo(f"wrote {made[0]['path']}: every file has the hash on its card")
+    if npm is None:
+        if as_json:
+            typer.echo(json.dumps({"models": made}))
+        return
     package = _package(npm)
     installers: dict[str, Callable[[str, str], tuple[Path, Agreement | DetectorAgreement]]] = {
         NAME: lambda name, pin: install_expression(package, folder, name, sha256=pin),
         SECOND_NAME: lambda name, pin: install_mini_xception(published_weights(), folder, name, sha256=pin),
         DETECTOR_NAME: lambda name, pin: install_face_ssd(package, folder, name, sha256=pin),
     }
-    made: list[dict[str, object]] = []
     for name, install in installers.items():
         (card,) = registry.versions(name)
         typer.echo(f"converting {card.key} into {folder}", err=True)
@@ -266,6 +281,18 @@ def prepare(
             typer.echo(f"wrote {target}: {pictures} pictures read as by the original network, {shown}")
     if as_json:
         typer.echo(json.dumps({"models": made}))
+
+
+def _joined_whisper(registry: Registry, folder: Path) -> dict[str, object]:
+    from models.faster_whisper import NAME, install_whisper_base  # noqa: PLC0415 - set-up only
+
+    (card,) = (card for card in registry.versions(NAME) if card.file.origin is Origin.EXTRA)
+    typer.echo(f"joining {card.key} into {folder}", err=True)
+    try:
+        target = install_whisper_base(card, folder)
+    except (ModelError, OSError) as error:
+        raise _fail(error) from error
+    return {"name": card.name, "path": str(target), "sha256": card.file.sha256}
 
 
 def _package(folder: Path) -> Path:

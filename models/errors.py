@@ -12,8 +12,9 @@ ModelError
 ├── InputError             an image or a sound of the wrong kind
 ├── OutputError            a network gave something other than its card says
 ├── LibraryMissing         an optional library is not installed
-└── TranscriberError       the transcriber's process failed
-    └── TranscriberTimeout it gave no answer in time
+└── TranscriberError       the transcriber's process failed on a piece of speech
+    ├── TranscriberTimeout it gave no answer in time
+    └── TranscriberUnusable it cannot be started, or keeps dying
 """
 
 from __future__ import annotations
@@ -73,3 +74,7 @@ class TranscriberError(ModelError, RuntimeError):
 
 class TranscriberTimeout(TranscriberError, TimeoutError):  # noqa: N818 - as above
     """The transcriber gave no answer within its limit."""
+
+
+class TranscriberUnusable(TranscriberError):  # noqa: N818 - as above
+    """The transcriber cannot be started, or keeps dying: no piece will be read until somebody acts."""

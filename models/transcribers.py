@@ -1,38 +1,45 @@
-"""Vietnamese speech to text, in a child process that may die without harm."""
+"""Speech to text behind one protocol; each engine runs in a child process that may die without harm."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import os
-import select
-import struct
-import subprocess
+import logging
+import re
 import sys
-import threading
-import time
-from collections import deque
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import numpy as np
 
-from models.errors import InputError, TranscriberError, TranscriberTimeout, UnknownModel
+from models import faster_whisper, viet_asr, whisper
+from models.card import Task
+from models.errors import LibraryMissing, TranscriberError, TranscriberUnusable, UnknownModel
+from models.speech_pieces import MIN_PIECE_S, SAMPLE_RATE_HZ, checked_samples, split_at_quietest
+from models.transcriber_process import PIECE_LIMIT_S, TranscriberProcess
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.registry import ModelFile, Registry
+    from models.transcriber_process import ProcessUse
 
-SAMPLE_RATE_HZ: Final = 16_000
-MAX_PIECE_S: Final = 15.0
-"""Longest piece of one call: in 30 s of one call the library lost the first 7 s."""
-MIN_PIECE_S: Final = 0.1
-"""Shorter pieces hold no word; they are answered with an empty text."""
-_FRAME: Final = SAMPLE_RATE_HZ // 50
-_START_LIMIT_S: Final = 60.0
-_PIECE_LIMIT_S: Final = 60.0
-_RESTARTS: Final = 5
-_RESTART_WINDOW_S: Final = 600.0
+__all__ = [
+    "DEFAULT",
+    "EngineTranscriber",
+    "Transcriber",
+    "installed_transcribers",
+    "load_transcriber",
+    "plain_words",
+]
+
+DEFAULT: Final = viet_asr.NAME
+_ENGINES: Final = {engine.NAME: engine for engine in (viet_asr, faster_whisper, whisper)}
+_MARKS: Final = re.compile(r"(?<!\d)[^\w\s%/@+-]|[^\w\s%/@+-](?!\d)|(?<!\w)[-/]|[-/](?!\w)|_")
+"""Punctuation between words; marks inside numbers, dates and addresses stay."""
+
+_log = logging.getLogger(__name__)
 
 
 class Transcriber(Protocol):
@@ -51,7 +58,10 @@ class Transcriber(Protocol):
         """Hash of the verified model file."""
 
     def transcribe(self, samples: NDArray[np.int16]) -> str:
-        """Return the words of mono int16 samples at 16 kHz; empty where there are none."""
+        """Return the words of mono int16 samples at 16 kHz; empty where there are none.
+
+        Words are in lower case with single spaces between them and no punctuation.
+        """
 
     def close(self) -> None:
         """Let go of the model."""
@@ -60,89 +70,45 @@ class Transcriber(Protocol):
         """Return name, version and hash as a signal records them."""
 
 
-def checked_samples(samples: object, sample_rate_hz: int = SAMPLE_RATE_HZ) -> NDArray[np.int16]:
-    """Return the samples if they are mono int16 at 16 kHz.
+def plain_words(text: str) -> str:
+    """Bring an engine's text to the one form that redaction and sentiment are made for.
 
-    Raises:
-        InputError: Another type, shape or rate. (The library itself would answer with an
-            empty text, or hang.)
+    Unicode NFC, lower case, single spaces, no line ends, no punctuation but inside numbers.
     """
-    if sample_rate_hz != SAMPLE_RATE_HZ:
-        raise InputError(
-            f"Speech must be sampled at {SAMPLE_RATE_HZ} Hz, not {sample_rate_hz}: resample it first."
-        )
-    if not isinstance(samples, np.ndarray) or samples.dtype != np.int16:
-        kind = getattr(samples, "dtype", type(samples).__name__)
-        raise InputError(f"Speech must be int16 samples, not {kind}: convert it first.")
-    if samples.ndim != 1:
-        raise InputError(
-            f"Speech must be mono, of shape (n,), not {samples.shape}: choose one channel first."
-        )
-    return samples
+    return " ".join(_MARKS.sub(" ", unicodedata.normalize("NFC", text)).lower().split())
 
 
-def split_at_quietest(samples: NDArray[np.int16], longest_s: float = MAX_PIECE_S) -> list[NDArray[np.int16]]:
-    """Cut speech into pieces of at most `longest_s`, each cut at the quietest point near its end.
+class EngineTranscriber:
+    """One engine in a process of its own, which is started when first needed.
 
-    The cut is searched in the second half of each piece, over 200 ms, so words stay whole
-    where the speaker takes breath. The pieces joined are the input: nothing is lost.
-    """
-    longest = int(longest_s * SAMPLE_RATE_HZ)
-    pieces = []
-    rest = samples
-    while rest.size > longest:
-        # An even share avoids a last piece of a few milliseconds.
-        share = min(longest, max(longest // 2 + 1, -(-rest.size // -(-rest.size // longest)) + longest // 4))
-        cut = _quietest(rest[:share])
-        pieces.append(rest[:cut])
-        rest = rest[cut:]
-    if rest.size:
-        pieces.append(rest)
-    return pieces
+    Thread-safe: calls wait for one another. See `TranscriberProcess` for how it is watched.
 
-
-def _quietest(piece: NDArray[np.int16]) -> int:
-    """Return the sample in the second half around which 200 ms are quietest."""
-    frames = piece.size // _FRAME
-    loud = (piece[: frames * _FRAME].reshape(frames, _FRAME).astype(np.float64) ** 2).mean(axis=1)
-    width = 10
-    smooth = np.convolve(loud, np.full(width, 1.0 / width), mode="same")
-    first = frames // 2
-    last = max(first + 1, frames - width // 2)
-    return (first + int(np.argmin(smooth[first:last]))) * _FRAME + _FRAME // 2
-
-
-class VietAsr:
-    """`viet-asr` in a process of its own: started when first needed, restarted when it dies.
-
-    Thread-safe: calls wait for one another. The process is killed and reaped by `close`, after
-    a timeout, and ends by itself when this process does.
+    Args:
+        file: The verified file of the network.
+        threads: Threads that the engine may use.
+        piece_limit_s: Longest wait for the text of one piece.
+        command: Command line of the child process; None runs the real one.
     """
 
     def __init__(
         self,
         file: ModelFile,
         *,
-        piece_limit_s: float = _PIECE_LIMIT_S,
+        threads: int = 1,
+        piece_limit_s: float = PIECE_LIMIT_S,
         command: tuple[str, ...] | None = None,
     ) -> None:
-        """Take a verified library file; nothing is started yet.
-
-        Args:
-            file: The verified native library.
-            piece_limit_s: Longest wait for the text of one piece.
-            command: Command line of the child process; None runs the real one.
-        """
+        """Take a verified file; nothing is started yet."""
         self.name, self.version, self.sha256 = file.version_of()
-        self._library = file.path
-        self._piece_limit_s = piece_limit_s
-        # -P keeps this package's folder off the child's import path.
-        self._command = command or (sys.executable, "-P", str(Path(__file__).with_name("asr_process.py")))
-        self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._pending = b""
-        self._starts: deque[float] = deque(maxlen=_RESTARTS + 1)
-        self._closed = False
+        self.engine = engine_of(file)
+        self.process = TranscriberProcess(
+            self.engine,
+            command or _command(file, self.engine, threads),
+            threads=threads,
+            remedy=_remedy(self.engine),
+            piece_limit_s=piece_limit_s,
+        )
+        self._lost = 0
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -153,29 +119,31 @@ class VietAsr:
         self.close()
 
     @property
-    def starts(self) -> int:
-        """How often the process was started within the restart window."""
-        return len(self._starts)
-
-    @property
-    def process_id(self) -> int | None:
-        """Id of the running process, or None."""
-        child = self._child
-        return child.pid if child is not None and child.poll() is None else None
+    def lost_pieces(self) -> int:
+        """Pieces of speech that gave no text because the engine failed on them."""
+        return self._lost
 
     def version_of(self) -> tuple[str, str, str]:
         """Return name, version and hash as a signal records them."""
         return self.name, self.version, self.sha256
 
+    def use(self) -> ProcessUse | None:
+        """Return what the engine's process has used so far; None where it does not run."""
+        return self.process.use()
+
     def warm_up(self) -> None:
-        """Start the process now, so that the first sentence does not wait for it."""
-        with self._lock:
-            self._running()
+        """Start the process now, so that the first sentence does not wait for it.
+
+        Raises:
+            TranscriberError: It cannot be started.
+        """
+        self.process.warm_up()
 
     def transcribe(self, samples: NDArray[np.int16], sample_rate_hz: int = SAMPLE_RATE_HZ) -> str:
-        """Return the words spoken, lower case and without punctuation; empty where there are none.
+        """Return the words spoken; empty where there are none.
 
-        Speech longer than 15 s is cut at its quietest points.
+        Speech longer than 15 s is cut at its quietest points. The text of a piece on which the engine
+        fails is missing and counted in `lost_pieces`; where no piece could be read, the failure is raised.
 
         Args:
             samples: int16, shape (n,), 16 kHz.
@@ -184,157 +152,123 @@ class VietAsr:
         Raises:
             InputError: The samples are of another kind.
             TranscriberTimeout: The process gave no answer in time (it was ended).
-            TranscriberError: The process died twice on the same piece, or too often lately.
+            TranscriberUnusable: It cannot be started or keeps dying.
+            TranscriberError: It died twice on the same piece, or refused it.
         """
         checked = checked_samples(samples, sample_rate_hz)
-        texts = [
-            self._transcribe_piece(np.ascontiguousarray(piece))
-            for piece in split_at_quietest(checked)
-            if piece.size >= MIN_PIECE_S * SAMPLE_RATE_HZ
-        ]
+        pieces = [piece for piece in split_at_quietest(checked) if piece.size >= MIN_PIECE_S * SAMPLE_RATE_HZ]
+        texts: list[str] = []
+        failure: TranscriberError | None = None
+        for piece in pieces:
+            try:
+                texts.append(plain_words(self.process.read(np.ascontiguousarray(piece))))
+            except TranscriberUnusable:
+                raise
+            except TranscriberError as error:
+                self._lost += 1
+                failure = error
+                _log.warning("%s lost %.1f s of speech: %s", self.name, piece.size / SAMPLE_RATE_HZ, error)
+        if failure is not None and not texts:
+            raise failure
         return " ".join(text for text in texts if text)
 
     def close(self) -> None:
         """End the process and reap it; later calls are refused."""
-        with self._lock:
-            self._closed = True
-            self._end()
+        self.process.close()
 
-    def _transcribe_piece(self, piece: NDArray[np.int16]) -> str:
-        request = struct.pack("<I", piece.size) + piece.astype("<i2").tobytes()
-        with self._lock:
-            for attempt in (1, 2):
-                child = self._running()
-                try:
-                    answer = self._ask(child, request)
-                except TranscriberTimeout:
-                    raise
-                except TranscriberError as error:
-                    self._end()
-                    if attempt == 2:  # noqa: PLR2004 - the second and last try
-                        raise TranscriberError(
-                            "The transcriber's process died twice on one piece of "
-                            f"{piece.size / SAMPLE_RATE_HZ:.1f} s ({error}). The piece was given up; "
-                            "the next one starts a fresh process."
-                        ) from error
-                    continue
-                if "error" in answer:
-                    raise TranscriberError(
-                        f"viet-asr refused a piece: {answer['error']}. The piece was given up."
-                    )
-                return answer.get("text", "").strip()
-        raise AssertionError  # the loop returns or raises
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        """Return the process, starting it where there is none, within the restart budget."""
-        if self._closed:
-            raise TranscriberError("The transcriber was closed. Load it again.")
-        if self._child is not None:
-            if self._child.poll() is None:
-                return self._child
-            self._end()
-        now = time.monotonic()
-        while self._starts and now - self._starts[0] > _RESTART_WINDOW_S:
-            self._starts.popleft()
-        if len(self._starts) > _RESTARTS:
-            raise TranscriberError(
-                f"The transcriber's process was started {len(self._starts)} times within "
-                f"{_RESTART_WINDOW_S / 60:.0f} minutes and keeps dying. "
-                "Check memory and 'hailong models verify'."
-            )
-        self._starts.append(now)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "VIETASR_LIBRARY_PATH": str(self._library)}
-        self._pending = b""
-        self._child = subprocess.Popen(  # noqa: S603 - our own script with our own interpreter
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            bufsize=0,
+def engine_of(file: ModelFile) -> str:
+    """Return the name of the engine that runs a transcription model.
+
+    Raises:
+        UnknownModel: The model is no transcriber, or its card names an engine that is none of ours.
+    """
+    engine = file.card.engine or file.card.name
+    if file.card.task is not Task.TRANSCRIPTION:
+        raise UnknownModel(f"'{file.card.key}' is not a transcriber, it is for {file.card.task.value}.")
+    if engine not in _ENGINES:
+        raise UnknownModel(
+            f"The card of {file.card.key} names the engine '{engine}'. Engines are: {', '.join(_ENGINES)}."
         )
-        ready = self._read_answer(self._child, time.monotonic() + _START_LIMIT_S)
-        if "ready" not in ready:
-            self._end()
-            raise TranscriberError(
-                f"viet-asr could not start: {ready.get('failed', ready)}. Install viet-asr=={self.version}."
-            )
-        return self._child
-
-    def _ask(self, child: subprocess.Popen[bytes], request: bytes) -> dict[str, str]:
-        until = time.monotonic() + self._piece_limit_s
-        self._send(child, request, until)
-        return self._read_answer(child, until)
-
-    def _send(self, child: subprocess.Popen[bytes], request: bytes, until: float) -> None:
-        """Write a request without ever blocking behind a process that hangs."""
-        pipe = child.stdin
-        if pipe is None:
-            raise TranscriberError("the process has no input")
-        os.set_blocking(pipe.fileno(), False)
-        view = memoryview(request)
-        while view:
-            left = until - time.monotonic()
-            if left <= 0 or not select.select([], [pipe], [], left)[1]:
-                self._end()
-                raise self._too_late()
-            try:
-                view = view[os.write(pipe.fileno(), view) :]
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise TranscriberError(f"its input is closed: {error}") from error
-
-    def _read_answer(self, child: subprocess.Popen[bytes], until: float) -> dict[str, str]:
-        pipe = child.stdout
-        if pipe is None:
-            raise TranscriberError("the process has no output")
-        while b"\n" not in self._pending:
-            left = until - time.monotonic()
-            if left <= 0 or not select.select([pipe], [], [], left)[0]:
-                self._end()
-                raise self._too_late()
-            part = os.read(pipe.fileno(), 1 << 16)
-            if not part:
-                code = child.wait()
-                raise TranscriberError(f"it ended with status {code}")
-            self._pending += part
-        line, _, self._pending = self._pending.partition(b"\n")
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            # The line may hold spoken words, and so may the parser's error: neither goes on.
-            raise TranscriberError(f"it answered {len(line)} bytes that are no JSON") from None
-        return {str(key): str(value) for key, value in answer.items()} if isinstance(answer, dict) else {}
-
-    def _too_late(self) -> TranscriberTimeout:
-        return TranscriberTimeout(
-            f"The transcriber gave no answer within its limit ({self._piece_limit_s:.0f} s a piece). "
-            "Its process was ended and will be started again; if this repeats, the machine is overloaded."
-        )
-
-    def _end(self) -> None:
-        """Kill and reap the process, and close its pipes."""
-        child, self._child = self._child, None
-        if child is None:
-            return
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                pipe.close()
+    return engine
 
 
-def load_transcriber(registry: Registry, name: str = "viet-asr") -> VietAsr:
-    """Load a transcriber by name.
+def load_transcriber(registry: Registry, name: str | None = None, *, threads: int = 1) -> EngineTranscriber:
+    """Load a transcriber; its process starts when first needed.
+
+    Args:
+        registry: Where files and cards are looked up.
+        name: `name` or `name@version` of a transcription card; None for `viet-asr`.
+        threads: Threads that the engine may use.
 
     Raises:
         UnknownModel: The name is not a transcriber's.
-        ModelFileMissing: Its package is not installed.
-        ModelHashMismatch: Its library is not the one the card describes.
+        LibraryMissing: The engine's library is not installed.
+        ModelFileMissing: A file of the model is nowhere.
+        ModelHashMismatch: A file is not the one the card describes.
     """
-    file = registry.locate(name)
-    if file.card.name != "viet-asr":
-        raise UnknownModel(f"'{name}' is not a transcriber. Transcribers are: viet-asr.")
-    return VietAsr(file)
+    wanted = name or DEFAULT
+    cards = registry.cards(Task.TRANSCRIPTION)
+    if not any(wanted in {card.name, card.key} for card in cards):
+        advice = (
+            " It needs a checkpoint and a card of yours: see 'Your own transcriber' in docs/models.md."
+            if wanted == whisper.NAME
+            else ""
+        )
+        raise UnknownModel(
+            f"'{wanted}' is not a transcriber. Transcribers are: {', '.join(card.key for card in cards)}."
+            + advice
+        )
+    if wanted in _ENGINES:
+        _require(wanted)  # before a missing file is spoken of: without the library it is of no use
+    file = registry.locate(wanted)
+    _require(engine_of(file))
+    return EngineTranscriber(file, threads=threads)
+
+
+def installed_transcribers(registry: Registry) -> tuple[str, ...]:
+    """Return the keys of the transcription cards whose file and library are both here, the default first."""
+    found = []
+    for card in registry.cards(Task.TRANSCRIPTION):
+        engine = card.engine or card.name
+        if engine in _ENGINES and not _absent(engine) and registry.find(card) is not None:
+            found.append(card.key)
+    return tuple(sorted(found, key=lambda key: (key.partition("@")[0] != DEFAULT, key)))
+
+
+def _absent(engine: str) -> list[str]:
+    return [module for module in _ENGINES[engine].MODULES if not _importable(module)]
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _require(engine: str) -> None:
+    absent = _absent(engine)
+    if absent:
+        raise LibraryMissing(
+            f"Speech cannot be read by {engine}: {', '.join(absent)} not installed. {_remedy(engine)}"
+        )
+
+
+def _remedy(engine: str) -> str:
+    return (
+        f"Install it with 'pip install hailong[{_ENGINES[engine].EXTRA}]', or choose another transcriber "
+        "under [voice]."
+    )
+
+
+def _command(file: ModelFile, engine: str, threads: int) -> tuple[str, ...]:
+    options = {
+        "model": str(file.path),
+        "beside": {name: str(path) for name, path in file.beside},
+        "threads": threads,
+        "beam": _ENGINES[engine].BEAM,
+    }
+    # -P keeps this package's folder off the child's import path.
+    script = str(Path(__file__).with_name("asr_process.py"))
+    return (sys.executable, "-P", script, engine, json.dumps(options))

@@ -48,12 +48,15 @@ def test_the_edge_loads_the_networks_that_were_named(tmp_path: Path, monkeypatch
             "metrics_port": 0,
             "threads": 2,
             "faces": {"expression": "my-net", "detector": "yunet"},
+            "voice": {"transcriber": "faster-whisper"},
             "counters": [{"code": "quay-1", "camera": "lavfi:testsrc2"}],
         }
     )
     with pytest.raises(UnknownModel), EdgeWorker(settings):
         pass
-    assert asked == [{"threads": 2, "expression": "my-net", "detector": "yunet"}]
+    assert asked == [
+        {"threads": 2, "expression": "my-net", "detector": "yunet", "transcriber": "faster-whisper"}
+    ]
 
 
 def test_an_unknown_expression_network_stops_the_load_by_name() -> None:

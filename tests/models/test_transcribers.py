@@ -13,10 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from models import transcribers
-from models.errors import InputError, ModelError, TranscriberError, TranscriberTimeout, UnknownModel
+from models import transcriber_process
+from models.errors import (
+    InputError,
+    ModelError,
+    TranscriberError,
+    TranscriberTimeout,
+    TranscriberUnusable,
+    UnknownModel,
+)
 from models.registry import ModelFile, Registry
-from models.transcribers import MAX_PIECE_S, SAMPLE_RATE_HZ, VietAsr, load_transcriber, split_at_quietest
+from models.speech_pieces import MAX_PIECE_S, SAMPLE_RATE_HZ, split_at_quietest
+from models.transcribers import EngineTranscriber, load_transcriber, plain_words
 from tests.models.test_voice_activity import sound
 
 if TYPE_CHECKING:
@@ -47,13 +55,13 @@ def library() -> ModelFile:
 
 
 @pytest.fixture(scope="module")
-def real() -> Iterator[VietAsr]:
+def real() -> Iterator[EngineTranscriber]:
     with load_transcriber(Registry.default()) as transcriber:
         yield transcriber
 
 
-def stand_in(library: ModelFile, program: str, limit_s: float = 20.0) -> VietAsr:
-    return VietAsr(library, piece_limit_s=limit_s, command=(sys.executable, "-c", program))
+def stand_in(library: ModelFile, program: str, limit_s: float = 20.0) -> EngineTranscriber:
+    return EngineTranscriber(library, piece_limit_s=limit_s, command=(sys.executable, "-c", program))
 
 
 def tone(seconds: float) -> NDArray[np.int16]:
@@ -64,20 +72,20 @@ def clips(shared: Path) -> list[Path]:
     return sorted((shared / "data" / "speech" / "clips").iterdir())
 
 
-def test_real_speech_becomes_words(real: VietAsr, shared: Path) -> None:
+def test_real_speech_becomes_words(real: EngineTranscriber, shared: Path) -> None:
     text = real.transcribe(sound(shared / "data" / "speech" / "clips" / "common_voice_vi_23338457.mp3"))
     # Spoken: Bối cảnh tạo bày ai là kẻ thế vai?
     assert text.startswith("bối cảnh tạo")
     assert text == text.lower().strip()
 
 
-def test_what_holds_no_speech_gives_no_words(real: VietAsr, seed: int) -> None:
+def test_what_holds_no_speech_gives_no_words(real: EngineTranscriber, seed: int) -> None:
     noise = np.random.default_rng(seed).normal(0, 300, 2 * SAMPLE_RATE_HZ).astype(np.int16)
     for samples in (np.zeros(0, np.int16), np.zeros(1, np.int16), np.zeros(32_000, np.int16), noise, tone(2)):
         assert real.transcribe(samples) == ""
 
 
-def test_speech_beyond_one_call_is_not_lost(real: VietAsr, shared: Path) -> None:
+def test_speech_beyond_one_call_is_not_lost(real: EngineTranscriber, shared: Path) -> None:
     folder = shared / "data" / "speech"
     lines = (folder / "common_voice_vi.jsonl").read_text(encoding="utf-8").splitlines()[1:9]
     spoken = [json.loads(line) for line in lines]
@@ -89,7 +97,7 @@ def test_speech_beyond_one_call_is_not_lost(real: VietAsr, shared: Path) -> None
     assert text.endswith("được không")
 
 
-def test_a_read_only_slice_of_a_stereo_array_is_taken(real: VietAsr, shared: Path) -> None:
+def test_a_read_only_slice_of_a_stereo_array_is_taken(real: EngineTranscriber, shared: Path) -> None:
     clip = sound(clips(shared)[0])[: 3 * SAMPLE_RATE_HZ]
     stereo = np.stack([clip, np.zeros_like(clip)], axis=1)
     stereo.setflags(write=False)
@@ -143,12 +151,12 @@ def test_long_speech_is_sent_in_pieces(library: ModelFile) -> None:
 def test_a_child_that_was_killed_is_replaced_and_reaped(library: ModelFile) -> None:
     with stand_in(library, ECHO) as transcriber:
         transcriber.warm_up()
-        first = transcriber.process_id
+        first = transcriber.process.process_id
         assert first is not None
         os.kill(first, signal.SIGKILL)
         assert transcriber.transcribe(tone(1)) == "16000"
-        assert transcriber.process_id not in {None, first}
-        assert transcriber.starts == 2
+        assert transcriber.process.process_id not in {None, first}
+        assert transcriber.process.starts == 2
     with pytest.raises(ChildProcessError):
         os.waitpid(first, 0)
 
@@ -162,7 +170,7 @@ def test_a_child_that_dies_on_a_piece_is_tried_once_more(library: ModelFile, tmp
     )
     with stand_in(library, program) as transcriber:
         assert transcriber.transcribe(tone(1)) == "words"
-        assert transcriber.starts == 2
+        assert transcriber.process.starts == 2
 
 
 def test_a_child_that_keeps_dying_is_given_up_within_a_budget(library: ModelFile) -> None:
@@ -172,13 +180,13 @@ def test_a_child_that_keeps_dying_is_given_up_within_a_budget(library: ModelFile
         for _ in range(2):
             with pytest.raises(TranscriberError, match="died twice"):
                 transcriber.transcribe(tone(1))
-        with pytest.raises(TranscriberError, match="keeps dying"):
+        with pytest.raises(TranscriberUnusable, match="keeps dying"):
             transcriber.transcribe(tone(1))
-        assert transcriber.process_id is None
+        assert transcriber.process.process_id is None
 
 
 def test_the_budget_grows_back(library: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transcribers, "_RESTART_WINDOW_S", 0.0)
+    monkeypatch.setattr(transcriber_process, "_RESTART_WINDOW_S", 0.0)
     with stand_in(library, READ + "say(ready='')\npiece()\nos._exit(3)\n") as transcriber:
         for _ in range(5):
             with pytest.raises(TranscriberError, match="died twice"):
@@ -190,13 +198,13 @@ def test_a_child_that_hangs_is_ended_in_time(library: ModelFile, program: str) -
     # 15 s of samples do not fit a pipe: a child that reads nothing must not block the caller.
     with stand_in(library, READ + f"say(ready='')\n{program}\n", limit_s=0.5) as transcriber:
         transcriber.warm_up()
-        hung = transcriber.process_id
+        hung = transcriber.process.process_id
         assert hung is not None
         with pytest.raises(TranscriberTimeout, match="no answer") as caught:
             transcriber.transcribe(tone(14))
         assert isinstance(caught.value, TimeoutError)
         assert isinstance(caught.value, ModelError)
-        assert transcriber.process_id is None
+        assert transcriber.process.process_id is None
         with pytest.raises(ChildProcessError):
             os.waitpid(hung, 0)
 
@@ -218,18 +226,66 @@ def test_what_a_child_says_is_passed_on(library: ModelFile, program: str, named:
         transcriber.transcribe(tone(1))
 
 
+def test_what_one_piece_loses_is_counted_and_not_invented(library: ModelFile) -> None:
+    # The child reads one piece and hangs for ever on the next one.
+    program = READ + (
+        "say(ready='')\nfirst = piece(); say(text=str(len(first) // 2))\npiece(); time.sleep(600)\n"
+    )
+    with stand_in(library, program, limit_s=1.0) as transcriber:
+        assert transcriber.transcribe(tone(14)) == str(14 * SAMPLE_RATE_HZ)
+        assert transcriber.lost_pieces == 0
+        with pytest.raises(TranscriberTimeout):
+            transcriber.transcribe(tone(14))
+        assert transcriber.lost_pieces == 1
+        sizes = [piece.size for piece in split_at_quietest(tone(40))]
+        assert [int(word) for word in transcriber.transcribe(tone(40)).split()] == sizes[::2]
+        assert transcriber.lost_pieces == 1 + len(sizes[1::2])
+
+
+def test_a_process_that_cannot_start_is_no_lost_piece(library: ModelFile) -> None:
+    with stand_in(library, READ + "say(failed='no library')\n") as transcriber:
+        with pytest.raises(TranscriberUnusable, match=r"no library.*hailong\[edge\]"):
+            transcriber.transcribe(tone(40))
+        assert transcriber.lost_pieces == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Cảm ơn em.\n Số 0912 345 678, nhé!", "cảm ơn em số 0912 345 678 nhé"),
+        ("mất 1.500.000 đồng (khoảng 1,5 triệu)", "mất 1.500.000 đồng khoảng 1,5 triệu"),
+        ("ngày 12/5/2026 - “được rồi”…", "ngày 12/5/2026 được rồi"),
+        ("Biển 14A-123.45, a@b.vn", "biển 14a-123.45 a@b vn"),
+        ("  \n ", ""),
+        ("HO\u0300A", "hòa"),
+    ],
+)
+def test_words_come_in_one_form(said: str, words: str) -> None:
+    assert plain_words(said) == words
+
+
+def test_what_the_process_used_is_known_while_it_runs(library: ModelFile) -> None:
+    with stand_in(library, ECHO) as transcriber:
+        assert transcriber.use() is None
+        transcriber.transcribe(tone(1))
+        used = transcriber.use()
+        assert used is not None
+        assert 2 < used.peak_mib < 200
+        assert used.cpu_s >= 0
+
+
 def test_threads_get_their_own_answers(library: ModelFile) -> None:
     lengths = [0.2 + 0.05 * number for number in range(24)]
     with stand_in(library, ECHO) as transcriber, ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda seconds: transcriber.transcribe(tone(seconds)), lengths))
-        assert transcriber.starts == 1
+        assert transcriber.process.starts == 1
     assert answers == [str(tone(seconds).size) for seconds in lengths]
 
 
 def test_a_closed_transcriber_refuses_and_its_child_is_gone(library: ModelFile) -> None:
     transcriber = stand_in(library, ECHO)
     transcriber.warm_up()
-    child = transcriber.process_id
+    child = transcriber.process.process_id
     assert child is not None
     transcriber.close()
     transcriber.close()
@@ -244,7 +300,7 @@ def test_the_child_ends_with_its_parent(library: ModelFile, tmp_path: Path) -> N
         "import os\nfrom models.registry import Registry\n"
         "from models.transcribers import load_transcriber\n"
         "t = load_transcriber(Registry.default())\nt.warm_up()\n"
-        "print(t.process_id, flush=True)\nos._exit(0)\n"
+        "print(t.process.process_id, flush=True)\nos._exit(0)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120
