@@ -14,8 +14,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
 from inference.face_moments import FaceMoment
-from inference.fusion import compared_looks, own_start
+from inference.face_opinion import own_start
 from inference.inspection import Sight
+from inference.mood_change import compared_looks
 from inference.session_pictures import WIDTH, clock
 from inference.svg import drawing, element, line, path, rectangle, text, text_width
 from inference.valence_band import band
