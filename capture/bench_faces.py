@@ -22,9 +22,10 @@ from capture.recording import RecordingSource
 from capture.replay import replay, replay_counter
 from capture.source import EmptyDevice, SourceHealth
 from consent.purpose import Purpose
-from inference.anonymizer import Anonymizer
+from inference.anonymizer import Anonymizer, AnonymizerConfig
 from inference.face_evidence import FaceConfig
 from inference.face_quality import GateConfig, crop_face, reject
+from inference.face_search import load_face_searches
 from inference.media import Frame
 from inference.perception import Perception
 from inference.tracking import FaceTracker
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 REFERENCE: Final = "detector centerface@1.5.0, whole picture"
 _WHOLE_PX: Final = 640
-_MASK_THRESHOLD: Final = 0.15
 _CLIP: Final = 96
 """Frames of the recording that are kept in memory and shown forth and back."""
 _RATE_HZ: Final = 12
@@ -130,11 +130,20 @@ def _parts(registry: Registry, clip: Sequence[NDArray[np.uint8]]) -> Mapping[str
     }
     for name, reader in readers.items():
         parts[name] = lambda turn, reader=reader: reader.predict([crops[turn % len(crops)].pixels])  # type: ignore[misc]  # the default binds the loop's value
-    masks = Anonymizer(load_face_detector(registry, threshold=_MASK_THRESHOLD))
-    parts["masked picture, detection included"] = lambda turn: masks.anonymize(
-        clip[turn % len(clip)], turn * 1_000_000_000 // _RATE_HZ
-    )
-    return parts
+    return parts | _masked(registry, clip)
+
+
+def _masked(registry: Registry, clip: Sequence[NDArray[np.uint8]]) -> dict[str, Callable[[int], object]]:
+    """Mask the clip as a preview does: most pictures get one look, some the closer one too."""
+    looks = load_face_searches(registry, slow=False)
+    rarely = AnonymizerConfig()
+    always = AnonymizerConfig(closer_hz=_RATE_HZ)
+    live, closer = Anonymizer.of(looks, rarely), Anonymizer.of(looks, always)
+
+    def shown(masks: Anonymizer) -> Callable[[int], object]:
+        return lambda turn: masks.anonymize(clip[turn % len(clip)], turn * 1_000_000_000 // _RATE_HZ)
+
+    return {"masked picture": shown(live), "masked picture with the closer look": shown(closer)}
 
 
 def _detector(

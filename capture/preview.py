@@ -21,7 +21,6 @@ from capture.preview_overlay import draw_overlay, jpeg
 from consent.entry import MaintenanceEnd
 from consent.errors import ConsentError
 from consent.maintenance import Maintenance
-from inference.anonymizer import Anonymizer, AnonymizerConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
     from capture.source import MediaSource
     from consent.ledger import ConsentStore
     from consent.maintenance import MaskedPicture
-    from inference.anonymizer import Doubt
+    from inference.anonymizer import Anonymizer, Doubt
     from inference.zones import SeatZone
-    from models.face_detectors import FaceDetector
 
 _log = structlog.get_logger(__name__)
 MOST_WATCHERS: Final = 4
@@ -95,12 +93,11 @@ class Preview:
     Args:
         source: The camera; opened for the image alone.
         store: The consent log that tells of it.
-        detector: Finds faces for the mask, also those it is not sure of.
+        anonymizer: Covers faces; it has seen no other stream.
         zone: Seat and privacy masks of the counter.
         counter: Code of the counter.
         operator: Code of whoever looks.
         limit_s: When it ends at the latest.
-        style: How faces are covered.
         unwatched_s: It ends when nobody watched for this long.
         monotonic_s: Clock of that.
     """
@@ -109,24 +106,23 @@ class Preview:
         self,
         source: MediaSource,
         store: ConsentStore,
-        detector: FaceDetector,
+        anonymizer: Anonymizer,
         zone: SeatZone,
         *,
         counter: str,
         operator: str,
         limit_s: int,
-        config: AnonymizerConfig | None = None,
         unwatched_s: float = UNWATCHED_S,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare a preview; nothing is opened."""
         self.counter = counter
         self.zone = zone
-        self._anonymizer = Anonymizer(detector, config)
+        self._anonymizer = anonymizer
         self._maintenance = Maintenance(
             store,
             source,
-            _ZoneMask(zone, self._anonymizer),
+            _ZoneMask(zone, anonymizer),
             counter=counter,
             operator=operator,
             limit_s=limit_s,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from capture.config import CounterConfig
     from capture.preview import Preview
     from consent.ledger import ConsentStore
-    from models.face_detectors import FaceDetector
+    from inference.anonymizer import Anonymizer
 
 _USAGE_ERROR: Final = 2
 _FAREWELL_S: Final = 3.0
@@ -116,25 +116,22 @@ def _serve(
     from capture.preview import Preview  # noqa: PLC0415 - as above
     from capture.preview_page import PreviewSecret, PreviewServer  # noqa: PLC0415 - as above
     from capture.sources import open_source  # noqa: PLC0415 - as above
-    from inference.anonymizer import AnonymizerConfig  # noqa: PLC0415 - as above
 
     log_as_json()
     leave_no_core_file()  # a clear picture is in memory until it is masked
-    config = AnonymizerConfig(style=style.value)
     with ExitStack() as stack:
         store = _open_log(stack, settings)
-        detector = _detector(settings, config.max_threshold)
+        anonymizer = _anonymizer(style, settings.threads)
         assert counter.camera is not None  # noqa: S101 - narrows for mypy: looked at by allowed_counter
         shown = Preview(
             # Opened without reconnecting: a camera that broke off says so.
             open_source(counter.camera, paced=True),
             store,
-            detector,
+            anonymizer,
             seat_zone(counter),
             counter=counter.code,
             operator=operator,
             limit_s=minutes * 60,
-            config=config,
         )
         secret = PreviewSecret(settings.data_dir, renew=True)
         server = stack.enter_context(PreviewServer(shown, secret, host=settings.kiosk.host, port=port))
@@ -181,11 +178,13 @@ def _open_log(stack: ExitStack, settings: EdgeConfig) -> ConsentStore:
     return store
 
 
-def _detector(settings: EdgeConfig, threshold: float) -> FaceDetector:
-    from models.face_detectors import load_face_detector  # noqa: PLC0415 - loads the networks' libraries
+def _anonymizer(style: Style, threads: int) -> Anonymizer:
+    from inference.anonymizer import Anonymizer, AnonymizerConfig  # noqa: PLC0415 - loads the libraries
+    from inference.face_search import load_face_searches  # noqa: PLC0415 - as above
     from models.registry import Registry  # noqa: PLC0415 - as above
 
-    return load_face_detector(Registry.default(), threshold=threshold, threads=settings.threads)
+    searches = load_face_searches(Registry.default(), slow=False, threads=threads)
+    return Anonymizer.of(searches, AnonymizerConfig(style=style.value))
 
 
 def _run(shown: Preview, link: str, counter: str, minutes: int) -> None:

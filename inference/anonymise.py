@@ -100,7 +100,7 @@ def _file(
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     config = AnonymizerConfig(style=request.style)
-    anonymizer = Anonymizer(searches.always, config, closer=searches.closer)
+    anonymizer = Anonymizer.of(searches, config)
     started = time.perf_counter()
     suffix = target.suffix.lower()
     with whole_or_nothing(target, force=request.force) as stream:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import structlog
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from inference.face_search import FaceSearches
     from inference.zones import SeatZone
     from models.face_detectors import Box, FaceDetector
 
@@ -118,6 +119,8 @@ class _Held:
 class Anonymizer:
     """Covers the faces of one stream of pictures.
 
+    The product makes it by `of`, from all looks that masks take; a single detector misses more faces.
+
     Args:
         detector: Runs on the whole picture, not on the seat alone, with a low threshold.
         config: How much is painted over.
@@ -157,6 +160,22 @@ class Anonymizer:
         self._crowded = False
         self._moved_ns: int | None = None
         self._doubt: Doubt | None = Doubt.NEVER_DETECTED
+
+    @classmethod
+    def of(
+        cls, searches: FaceSearches, config: AnonymizerConfig | None = None, *, zone: SeatZone | None = None
+    ) -> Self:
+        """Return one that takes every look there is for masks.
+
+        Args:
+            searches: What looks, as `load_face_searches` gives it.
+            config: How much is painted over.
+            zone: As for the class.
+
+        Raises:
+            SettingError: A detector keeps back faces that it is not sure of.
+        """
+        return cls(searches.always, config, zone=zone, closer=searches.closer)
 
     @property
     def doubt(self) -> Doubt | None:

@@ -98,7 +98,7 @@ def evaluate_pack(
     leaked = whole = 0
     rows, columns = (slice(start, start + _SIDE_PX) for start in _AT)
     for number, frame in enumerate(frames, 1):
-        anonymizer = Anonymizer(searches.always, config, closer=searches.closer)
+        anonymizer = Anonymizer.of(searches, config)
         shown = anonymizer.anonymize(frame, 0)
         whole += anonymizer.doubt is not None
         leaked += left_over(frame, shown, _FACE) > LEFT

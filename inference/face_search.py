@@ -127,7 +127,9 @@ class FaceSearches:
     closer: FaceDetector
 
 
-def load_face_searches(registry: Registry, name: str | None = None, *, slow: bool) -> FaceSearches:
+def load_face_searches(
+    registry: Registry, name: str | None = None, *, slow: bool, threads: int = 1
+) -> FaceSearches:
     """Load what looks for faces to hide.
 
     Args:
@@ -136,6 +138,7 @@ def load_face_searches(registry: Registry, name: str | None = None, *, slow: boo
             file is present.
         slow: Look at two sizes at every picture, as for files; else at the smaller one, as quickly as
             a live picture needs.
+        threads: Threads of each network.
 
     Raises:
         UnknownModel: The name is not a face detector.
@@ -143,13 +146,18 @@ def load_face_searches(registry: Registry, name: str | None = None, *, slow: boo
         ModelHashMismatch: A file is there, but not the one the card describes.
     """
     main = name or "centerface"
-    near = Look(load_face_detector(registry, main, MASK_THRESHOLD, longest_px=FAST_PX))
-    far = Look(load_face_detector(registry, main, MASK_THRESHOLD, longest_px=SLOW_PX))
+
+    def look(network: str, longest_px: int) -> Look:
+        return Look(
+            load_face_detector(registry, network, MASK_THRESHOLD, longest_px=longest_px, threads=threads)
+        )
+
+    near, far = look(main, FAST_PX), look(main, SLOW_PX)
     closer = [replace(far, mirrored=True)] if slow else [far, replace(far, mirrored=True)]
     # Somebody lying on the counter, or a camera that was hung the wrong way round.
     closer += [replace(near, quarter_turns=turns) for turns in (1, 2, 3)]
     if name is None and any(registry.find(card) is not None for card in registry.versions("yunet")):
-        closer.append(Look(load_face_detector(registry, "yunet", MASK_THRESHOLD, longest_px=SLOW_PX)))
+        closer.append(look("yunet", SLOW_PX))
     return FaceSearches(FaceSearch([near, far] if slow else [near]), FaceSearch(closer))
 
 

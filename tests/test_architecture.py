@@ -173,6 +173,20 @@ def test_signal_needs_the_standard_library_and_pydantic_only() -> None:
     assert imported - allowed == set()
 
 
+def test_masks_are_laid_with_every_look_there_is() -> None:
+    """A detector that measures misses faces that masks have to cover: nobody may hand one to a mask."""
+    makers = {"Anonymizer": "inference.anonymizer", "FaceSearches": "inference.face_search"}
+    calls = [
+        (_name(file), node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id)
+        for file in (*_modules(*_PACKAGES), ROOT / "hailong.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name)
+    ]
+    assert [(module, made) for module, made in calls if makers.get(made, module) != module] == []
+    users = {_name(file) for file in _modules(*_PACKAGES) if "Anonymizer.of(" in file.read_text("utf-8")}
+    assert users >= {"capture.preview_command", "capture.inspection", "inference.anonymise"}
+
+
 def test_set_up_needs_the_standard_library_only() -> None:
     files = [file for file in _modules("setup") if file.stem != "chromium"]
     imported = {module.partition(".")[0] for file in files for module in _imports(file)}
