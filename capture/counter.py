@@ -17,7 +17,7 @@ from capture.sources import PairedSource, open_source
 from consent.errors import NotPermitted
 from consent.purpose import Purpose
 from consent.state import ERASING
-from inference.camera_view import CameraState, CameraView
+from inference.camera_view import CameraState, CameraTrouble, CameraView
 from inference.roles import RoleConfig
 from inference.voice_evidence import VoiceConfig
 from inference.zones import SeatZone
@@ -100,6 +100,7 @@ class Counter:
         self._last_error: str | None = None
         self._zone = seat_zone(config)
         self.view = CameraView(self._zone)
+        self._told: CameraTrouble | None = None
         self._voice = voice_config(config)
 
     @property
@@ -117,7 +118,9 @@ class Counter:
             gate=self._gate,
             store=self._store,
             source=source,
-            analysis=self._perception.open_session(grant.purposes, zone=self._zone, voice=self._voice),
+            analysis=self._perception.open_session(
+                grant.purposes, zone=self._zone, voice=self._voice, view=self.view
+            ),
             outbox=self._outbox,
             software=self._software,
             steps=self._steps,
@@ -154,15 +157,16 @@ class Counter:
 
     def _look(self, unit: Permitted[Any]) -> None:
         """Let the camera's view be watched; nothing of it enters the signal."""
-        before = self.view.state
+        before = self._told
         try:
-            state = self.view.see(unit)
+            state = self.view.see(unit)  # the reader of faces has looked by now: this asks how it stands
         except NotPermitted:  # ended since it was read: the session notices by itself
             return
-        if state.trouble is before.trouble:
+        if state.trouble is before:
             return
+        self._told = state.trouble
         if state.trouble is None:
-            _log.info("camera sees again", counter=self.code, before=before.name)
+            _log.info("camera sees again", counter=self.code, before=before)
         else:
             _log.warning("camera trouble", counter=self.code, trouble=state.name, reason=state.trouble.reason)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -23,13 +23,13 @@ from capture.replay import Replayed, replay
 from consent.state import State
 from inference.anonymizer import Anonymizer
 from inference.errors import ZoneError
+from inference.face_search import load_face_searches
 from inference.inspection import InspectedSession
 from inference.inspection_words import LANGUAGES
 from inference.perception import Perception
 from inference.session_page import page
 from inference.session_pictures import annotated, clock, picture_told
 from inference.session_timeline import Timeline
-from models.face_detectors import load_face_detector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from capture.source import MediaUnit
     from consent.gate import Permitted
     from consent.purpose import Purpose
+    from inference.camera_view import CameraView
     from inference.inspection import SessionRecord
     from inference.session import SessionAnalysis
     from inference.voice_evidence import VoiceConfig
@@ -46,8 +47,7 @@ if TYPE_CHECKING:
 
 _NS: Final = 1_000_000_000
 _MASKS: Final = "masks on pictures"
-_MASK_THRESHOLD: Final = 0.15
-"""Detector's score from which a face is masked: lower than what is read."""
+_CLOSER_MASKS: Final = "masks on pictures, closer look"
 _SESSION: Final = "session.json"
 _EVERY: Final = ("index.html", "timeline.svg", "timeline.csv", _SESSION)
 
@@ -82,9 +82,14 @@ class _Watched(Perception):
     watch: Callable[[SessionAnalysis], InspectedSession]
 
     def open_session(
-        self, purposes: frozenset[Purpose], *, zone: SeatZone, voice: VoiceConfig | None = None
+        self,
+        purposes: frozenset[Purpose],
+        *,
+        zone: SeatZone,
+        voice: VoiceConfig | None = None,
+        view: CameraView | None = None,
     ) -> SessionAnalysis:
-        return self.watch(Perception.open_session(self, purposes, zone=zone, voice=voice))
+        return self.watch(Perception.open_session(self, purposes, zone=zone, voice=voice, view=view))
 
 
 def counter_of(corners: str | None, channel: str) -> CounterConfig:
@@ -143,8 +148,13 @@ def inspect(
     def watch(analysis: SessionAnalysis) -> InspectedSession:
         masks = None
         if not request.clear:
-            detector = load_face_detector(registry, threshold=_MASK_THRESHOLD)
-            masks = Anonymizer(meter.network(detector, _MASKS, "detect"), zone=zone)
+            looks = load_face_searches(registry, slow=False)
+            looks = replace(
+                looks,
+                always=meter.network(looks.always, _MASKS, "detect"),
+                closer=meter.network(looks.closer, _CLOSER_MASKS, "detect"),
+            )
+            masks = Anonymizer.of(looks, zone=zone)
         sessions.append(InspectedSession(analysis, zone=zone, anonymizer=masks))
         return sessions[-1]
 
@@ -206,6 +216,8 @@ def _evidence(record: SessionRecord) -> dict[str, Any]:
             "detections": face.detections,
             "face_s": round(face.face_s, 2),
             "readings": len(face.moments),
+            "uncertain": face.uncertain,
+            "discarded": face.discarded,
             "expression_calls": face.expression_calls,
             "faces_in_zone_max": face.faces_in_zone_max,
             "second_face_s": round(face.second_face_s, 2),

@@ -198,6 +198,11 @@ class CameraView:
         """How the view stands."""
         return self._state
 
+    @property
+    def looked_ns(self) -> int | None:
+        """Capture time of the last look; None before any of this stretch."""
+        return self._last_ns
+
     def readable(self) -> bool:
         """Tell whether faces of this moment may be read: no such trouble is raised, or suspected just now."""
         return self._state.trouble not in UNREADABLE and self._seen not in UNREADABLE

@@ -76,10 +76,13 @@ class CitizenWatch:
         self._detected_ns: int | None = None
         self._shown_ns: int | None = None
         self._glance: Glance | None = None
+        self._readable = True
         self.frames = 0
         """Frames taken."""
         self.detections = 0
         """Times the detector ran."""
+        self.without = 0
+        """Times it found nobody who may be read."""
         self.followed = 0
         """Times the face was found again between detections."""
 
@@ -103,14 +106,19 @@ class CitizenWatch:
         """Faces of the citizen that were refused, by reason."""
         return MappingProxyType(dict(self._rejections))
 
-    def look(self, picture: Frame) -> ReadableFace | None:
+    def look(self, picture: Frame, *, readable: bool = True) -> ReadableFace | None:
         """Take the next frame; return the face that may be read, if one is due and fit.
+
+        Args:
+            picture: The frame.
+            readable: Whether the camera sees; where it does not, faces are found and none is read.
 
         Raises:
             FrameError: The frame is not uint8 BGR.
         """
         height, width = frame_size(picture.pixels)
         self.frames += 1
+        self._readable = readable
         if self._seat.sustained:
             return None
         now = picture.captured_ns
@@ -128,8 +136,8 @@ class CitizenWatch:
             return self._follow(self._zone.burn(picture.pixels), now)
         return None
 
-    def refuse(self, reason: Rejection) -> None:
-        """Count a face that was not read, or whose reading does not count."""
+    def _refuse(self, reason: Rejection) -> None:
+        """Count a face that was not read."""
         self._rejections[reason] += 1
         if self._glance is not None:
             self._glance = replace(self._glance, rejection=reason)
@@ -168,6 +176,7 @@ class CitizenWatch:
             seen.second_face,
         )
         if seen.citizen is None:
+            self.without += 1
             return None
         face = self._fit(pixels, seen.citizen, now) if reading else None
         if (face is not None or not reading) and self._config.read_hz > self._config.detect_hz:
@@ -191,9 +200,11 @@ class CitizenWatch:
         """Return the face if it passes the gates; an unfit one is tried again at the next detection."""
         crop = crop_face(pixels, track.box)
         reason = Rejection.CUT_OFF if crop is None else reject(crop, track.box, self._config.gates)
+        if not self._readable:
+            reason = Rejection.CAMERA
         if crop is None or reason is not None:
             self._shown_ns = None
-            self.refuse(reason or Rejection.CUT_OFF)
+            self._refuse(reason or Rejection.CUT_OFF)
             return None
         self._shown_ns = now
         self._calls[track.track_id] += 1

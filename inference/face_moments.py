@@ -36,7 +36,10 @@ class FaceEvidence:
 
     Attributes:
         moments: Readings of the citizen's face, in order of capture.
-        face_s: Seconds in which that face passed the gates, whether or not the network could tell.
+        face_s: Seconds in which that face passed the gates and was read.
+        uncertain: Readings whose likeliest class the calibration does not vouch for. They count by their
+            low confidence: left out, a session would lean to what is easy to see.
+        discarded: Readings taken back, since the camera's next look showed that it no longer saw.
         frames: Frames seen.
         detections: Times the detector ran.
         followed: Readings between two detections, on a face that was followed from the first.
@@ -44,11 +47,13 @@ class FaceEvidence:
         second_face_s: Longest unbroken stretch with a second face at the seat, seconds.
         expression_calls: Faces shown to the expression network.
         calls_by_track: The same by track, the latest tracks only; a bystander's stays 0.
-        rejections: Faces at the seat that were not read, or whose reading did not count, by reason.
+        rejections: Faces at the seat that were not read, by reason.
     """
 
     moments: tuple[FaceMoment, ...] = ()
     face_s: float = 0.0
+    uncertain: int = 0
+    discarded: int = 0
     frames: int = 0
     detections: int = 0
     followed: int = 0

@@ -40,8 +40,8 @@ class Rejection(StrEnum):
     TOO_BRIGHT = "too_bright"
     FLAT = "flat"
     BLURRED = "blurred"
-    INSUFFICIENT = "insufficient"
-    """It was shown to the network, which could not tell: its reading does not count."""
+    CAMERA = "camera"
+    """The camera is covered, out of focus, frozen or moved: what looks like a face there is not read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,8 @@ _EN: Final = Words(
             "blurred": "blurred",
             "turned_away": "turned away",
             "bent": "bent",
-            "insufficient": "too unsure",
+            "mouth_covered": "mouth covered",
+            "camera": "camera does not see",
         }
     ),
     doubts=MappingProxyType(
@@ -210,7 +211,8 @@ _VI: Final = Words(
             "blurred": "bị mờ",
             "turned_away": "quay đi",
             "bent": "cúi hoặc ngửa",
-            "insufficient": "quá không chắc",
+            "mouth_covered": "miệng bị che",
+            "camera": "máy quay không nhìn thấy",
         }
     ),
     doubts=MappingProxyType(

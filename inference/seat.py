@@ -1,12 +1,14 @@
 """Who sits at the seat: one face or none, and since when there are two.
 
 A second face holds the reading at once, even where the detector may be wrong: that costs
-a few readings. It ends the session's image purpose only when it is sure and stays, since
-that cannot be taken back.
+a few readings, and so does one that the detector has just lost sight of. It ends the
+session only when it is sure and stays, or comes back again and again, since that cannot be
+taken back.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +25,8 @@ _MISSED: Final = 1
 """Detections in a row without the second face that do not end its stretch."""
 _HITS: Final = 2
 """Detections from which a track is more than a flash of the detector."""
+_PIECE_NS: Final = _NS // 2
+"""What one detection stands for, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,13 @@ class SeatConfig:
     Attributes:
         second_face_height: A face in the seat at least this share of the largest one's height
             is a second person at the seat; a smaller one is somebody behind.
-        seated_height: A face smaller than this share of the citizen's usual height is not the citizen.
+        seated_height: A face smaller than this share of the citizen's usual height is not the citizen;
+            nor is, at first, one as much larger that is not the citizen's own track.
+        settle_s: Seconds after which such a larger face is: whoever leans in before the camera has left.
+        hold_s: Seconds for which a second face that is not found any more still holds the reading.
         revoke_after_s: Seconds of capture time for which a second face stays before it is sustained.
+        revoke_total_s: Seconds of a second face within `revoke_within_s`, in pieces, that are sustained too.
+        revoke_within_s: Over how many seconds those are added up.
         revoke_detections: Detections that must have found it by then.
         second_face_score: Detector's score that both faces then need.
         double_share: Two boxes of which one covers this share of the other are one face found twice.
@@ -42,7 +51,11 @@ class SeatConfig:
 
     second_face_height: float = 0.4
     seated_height: float = 0.6
+    settle_s: float = 5.0
+    hold_s: float = 1.0
     revoke_after_s: float = 1.0
+    revoke_total_s: float = 2.0
+    revoke_within_s: float = 10.0
     revoke_detections: int = 3
     second_face_score: float = 0.5
     double_share: float = 0.5
@@ -55,6 +68,26 @@ class SeatConfig:
                 f"revoke_after_s is {self.revoke_after_s}; a second face ends a session after more than "
                 "0 and at most 60 seconds. Use 1.0 if in doubt."
             )
+        if not 0.0 < self.revoke_total_s <= self.revoke_within_s <= 60.0:  # noqa: PLR2004 - as above
+            raise SettingError(
+                f"revoke_total_s is {self.revoke_total_s} within {self.revoke_within_s} (revoke_within_s); "
+                "the first is above 0, the second at least that and at most 60. Use 2.0 and 10.0 if in doubt."
+            )
+        for name, share in (
+            ("second_face_height", self.second_face_height),
+            ("seated_height", self.seated_height),
+            ("second_face_score", self.second_face_score),
+            ("double_share", self.double_share),
+        ):
+            if not 0.0 < share <= 1.0:
+                raise SettingError(f"{name} is {share}; it is a share above 0 and at most 1.")
+        for name, seconds in (
+            ("settle_s", self.settle_s),
+            ("hold_s", self.hold_s),
+            ("stall_s", self.stall_s),
+        ):
+            if not 0.0 <= seconds <= 60.0:  # noqa: PLR2004 - as above
+                raise SettingError(f"{name} is {seconds}; it is a time from 0 to 60 seconds.")
         if self.revoke_detections < _HITS:
             raise SettingError(
                 f"revoke_detections is {self.revoke_detections}; it needs at least {_HITS}, or a single "
@@ -69,7 +102,7 @@ class Occupancy:
     Attributes:
         seated: Every track at the seat, whatever its size.
         citizen: The one face that may be read; None when there is none or doubt.
-        second_face: Whether a second face of like size was at the seat.
+        second_face: Whether a second face of like size was at the seat, or had been there just before.
     """
 
     seated: tuple[Track, ...]
@@ -87,6 +120,8 @@ class Seat:
         self._usual_px: float | None = None
         self._held = _Stretch(missed_s=1.0)
         self._sure = _Stretch(missed_s=self._config.stall_s)
+        self._often = _Pieces(self._config.revoke_within_s)
+        self._lately: dict[int, Track] = {}
         self._faces_max = 0
         self._sustained = False
 
@@ -112,34 +147,60 @@ class Seat:
             return Occupancy((), None, second_face=False)
         largest = max(present, key=lambda track: track.box.height)
         floor_px = self._config.second_face_height * largest.box.height
-        near = [track for track in present if track.box.height >= floor_px]
+        # Whoever leans in before the camera makes the citizen small beside them, and nobody behind.
+        near = [track for track in present if track.box.height >= floor_px or track.track_id == self._citizen]
         self._faces_max = max(self._faces_max, len(near))
         self._count(near, now_ns)
-        second = len(near) > 1
-        citizen = None if second else self._seated(largest)
+        second = self._lost_sight(near, now_ns) or len(near) > 1
+        citizen = None if second else self._seated(largest, now_ns)
         return Occupancy(tuple(present), citizen, second)
 
     def clear(self) -> None:
         """Let nothing reach across a hole in the time line; what was sustained stays so."""
         self._citizen = None
+        self._lately = {}
         self._held.end()
         self._sure.end()
+        self._often.end()
 
     def scale(self, ratio: float) -> None:
         """Take a frame of another size: what is known of the citizen's size in pixels grows by `ratio`."""
         if self._usual_px is not None:
             self._usual_px *= ratio
 
-    def _seated(self, largest: Track) -> Track | None:
+    def _seated(self, largest: Track, now_ns: int) -> Track | None:
         """Return the only face of its size if it may be the citizen's."""
         height_px = largest.box.height
         if largest.track_id != self._citizen:
             if self._usual_px is not None and height_px < self._config.seated_height * self._usual_px:
                 return None  # somebody behind an empty chair
+            close = self._usual_px is not None and height_px * self._config.seated_height > self._usual_px
+            if close and now_ns - largest.first_ns < self._config.settle_s * _NS:
+                return None  # somebody between the citizen and the camera
             self._citizen = largest.track_id
         # A slow mean: the citizen may lean back, a smaller stranger may not creep in.
         self._usual_px = height_px if self._usual_px is None else 0.95 * self._usual_px + 0.05 * height_px
         return largest
+
+    def _lost_sight(self, near: Sequence[Track], now_ns: int) -> bool:
+        """Tell whether a face that was at another place just now may still be there, unseen.
+
+        Detectors lose a face for single detections. Two that they find in turn and never together would
+        else be read in turn. A track that was found only once does not count: it may have been a flash.
+        """
+        since_ns = now_ns - self._config.hold_s * _NS
+        here = {track.track_id for track in near}
+        unseen = [
+            track
+            for number, track in self._lately.items()
+            if number not in here and track.seen_ns >= since_ns
+        ]
+        self._lately = {track.track_id: track for track in (*unseen, *near)}
+        return any(
+            track.hits >= _HITS and _covered(track.box, other.box) < self._config.double_share
+            for track in unseen
+            for other in near
+        )
 
     def _count(self, near: Sequence[Track], now_ns: int) -> None:
         self._held.take(present=len(near) > 1, now_ns=now_ns)
@@ -148,10 +209,19 @@ class Seat:
             for track in near
             if track.box.score >= self._config.second_face_score and track.hits >= _HITS
         ]
-        self._sure.take(present=self._apart(sure), now_ns=now_ns)
-        self._sustained = self._sustained or (
-            self._sure.length_s >= self._config.revoke_after_s
-            and self._sure.found >= self._config.revoke_detections
+        apart = self._apart(sure)
+        self._sure.take(present=apart, now_ns=now_ns)
+        self._often.take(present=apart, now_ns=now_ns)
+        self._sustained = (
+            self._sustained
+            or (
+                self._sure.length_s >= self._config.revoke_after_s
+                and self._sure.found >= self._config.revoke_detections
+            )
+            or (
+                self._often.total_s >= self._config.revoke_total_s
+                and self._often.found >= self._config.revoke_detections
+            )
         )
 
     def _apart(self, tracks: Sequence[Track]) -> bool:
@@ -195,6 +265,36 @@ class _Stretch:
     def end(self) -> None:
         self._since_ns = None
         self._seen_ns = self._missed = self.found = 0
+
+
+class _Pieces:
+    """How long something was there in the last seconds, all its pieces together."""
+
+    def __init__(self, within_s: float) -> None:
+        self._within_ns = within_s * _NS
+        self._pieces: deque[tuple[int, int]] = deque()
+        self._before_ns: int | None = None
+
+    @property
+    def total_s(self) -> float:
+        return sum(length_ns for _, length_ns in self._pieces) / _NS
+
+    @property
+    def found(self) -> int:
+        return len(self._pieces)
+
+    def take(self, *, present: bool, now_ns: int) -> None:
+        """Take a detection: what it found was there since the one before, for half a second at most."""
+        before_ns, self._before_ns = self._before_ns, now_ns
+        while self._pieces and now_ns - self._pieces[0][0] > self._within_ns:
+            self._pieces.popleft()
+        if present:
+            since_ns = 0 if before_ns is None else now_ns - before_ns
+            self._pieces.append((now_ns, min(since_ns, _PIECE_NS)))
+
+    def end(self) -> None:
+        self._pieces.clear()
+        self._before_ns = None
 
 
 def _covered(a: Box, b: Box) -> float:

@@ -39,7 +39,10 @@ def stopped_at(seat: Seat, steps: Sequence[Sequence[Track]]) -> int | None:
     [
         pytest.param("1111111", 4, id="a-second-of-it"),
         pytest.param("1101011", 5, id="one-missed-now-and-then"),
-        pytest.param("1001001001001001", None, id="two-missed-in-a-row"),
+        pytest.param("1001001001", None, id="two-missed-in-a-row"),
+        pytest.param("100" * 20, 24, id="two-missed-in-a-row-again-and-again"),
+        pytest.param("10000000" * 40, None, id="now-and-then"),
+        pytest.param("10101010", 4, id="every-other"),
         pytest.param("1111", None, id="three-quarters-of-a-second"),
         pytest.param("0000", None, id="never"),
         pytest.param("111100001111", None, id="twice-too-short"),
@@ -68,6 +71,86 @@ def test_what_is_no_second_person_ends_no_session(other: Track) -> None:
 def test_yet_nobody_is_read_beside_it(other: Track) -> None:
     seen = Seat().take([CITIZEN, other], 0)
     assert (seen.citizen, seen.second_face) == (None, True)
+
+
+def at(number: int, x: float, now: int, height: float = 120.0) -> Track:
+    return Track(number, Box(x, 50, x + 0.75 * height, 50 + height, 0.9), 0, now * STEP, 9)
+
+
+def read(seat: Seat, steps: Sequence[Sequence[tuple[int, float, float]]]) -> list[int | None]:
+    """Play detections of (track, x, height); return whom each lets read."""
+    found = []
+    for now, faces in enumerate(steps):
+        seen = seat.take([at(number, x, now, height) for number, x, height in faces], now * STEP)
+        found.append(None if seen.citizen is None else seen.citizen.track_id)
+    return found
+
+
+ONE, OTHER = (1, 200.0, 120.0), (2, 350.0, 120.0)
+
+
+def test_two_faces_that_are_found_in_turn_are_not_read_in_turn() -> None:
+    """A detector that sees one of two people at a time: nobody is the only one there."""
+    found = read(Seat(), [[ONE], [OTHER]] * 20)
+    assert found == [1] + [None] * 39
+
+
+def test_the_gaps_of_a_face_that_flickers_are_not_read() -> None:
+    found = read(Seat(), [[ONE], [ONE, OTHER], [ONE], [ONE], [ONE], [ONE], [ONE], [ONE]])
+    assert found == [1, None, None, None, None, None, 1, 1], "a second after the last sight of it"
+
+
+def test_a_face_beside_its_own_last_place_is_one_face() -> None:
+    """A citizen whose track breaks by a jump of the box: the old place overlaps."""
+    assert read(Seat(), [[ONE], [ONE], [(3, 225.0, 120.0)], [(3, 230.0, 120.0)]]) == [1, 1, 3, 3]
+
+
+def test_a_flash_holds_one_detection_only() -> None:
+    flash = Track(2, Box(350, 50, 440, 170, 0.9), STEP, STEP, 1)
+    seat = Seat()
+    assert seat.take([at(1, 200, 0)], 0).citizen is not None
+    assert seat.take([at(1, 200, 1), flash], STEP).citizen is None
+    assert seat.take([at(1, 200, 2)], 2 * STEP).citizen is not None
+
+
+@pytest.mark.parametrize("height", [48.0, 60.0, 130.0])
+def test_whoever_leans_in_is_not_read_and_stops(height: float) -> None:
+    """An officer over the desk: so near that the citizen's face is small beside theirs."""
+    seat = Seat()
+    near = [[(1, 200.0, height), (2, 350.0, 300.0)]]
+    assert read(seat, [[(1, 200.0, height)]] * 4 + near * 6) == [1] * 4 + [None] * 6
+    assert seat.sustained
+
+
+def test_whoever_hides_the_citizen_is_not_read_at_once() -> None:
+    """A face between the citizen and the camera takes the chair only when it stays."""
+    seat = Seat()
+    assert read(seat, [[(1, 200.0, 100.0)]] * 4) == [1] * 4
+    close = [Track(2, Box(190, 20, 340, 220, 0.9), 4 * STEP, now * STEP, now - 3) for now in range(4, 30)]
+    taken = [seat.take([track], track.seen_ns).citizen is not None for track in close]
+    assert taken.index(True) == 20, "five seconds"
+    assert not seat.sustained
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"revoke_total_s": 0.0},
+        {"revoke_total_s": 11.0},
+        {"revoke_within_s": 61.0},
+        {"hold_s": -1.0},
+        {"settle_s": float("nan")},
+        {"stall_s": 61.0},
+        {"second_face_height": 0.0},
+        {"second_face_score": 1.1},
+        {"double_share": float("nan")},
+        {"seated_height": -0.5},
+    ],
+    ids=str,
+)
+def test_limits_that_cannot_work_are_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(SettingError):
+        SeatConfig(**setting)  # type: ignore[arg-type]  # one keyword at a time
 
 
 @pytest.mark.parametrize(
