@@ -63,10 +63,15 @@ def _own_start(moments: Sequence[FaceMoment], config: FusionConfig) -> float:
 
 def face_counts(moments: Sequence[FaceMoment], config: FusionConfig) -> Counts:
     """Turn the face into counts: a smile counts, a frown only where the person did not start with it."""
-    looks = looks_of(moments, config)
+    return (
+        looks_counts(looks_of(moments, config), _own_start(moments, config), config) if moments else Counts()
+    )
+
+
+def looks_counts(looks: Sequence[Look], start: float, config: FusionConfig) -> Counts:
+    """Turn some of the looks into counts, read against the valence that the person started with."""
     if not looks:
         return Counts()
-    start = _own_start(moments, config)
     opinions = [_face_opinion(look.valence, start) for look in looks]
     direction = _trimmed_mean(opinions)
     weight = config.face_ceiling * len(looks) / (len(looks) + config.face_half_looks)

@@ -1,10 +1,10 @@
 """From evidence to figures: how the session looked, by factor, and when it changed.
 
-The order of doubt: words say *what*, tone says how strongly, the face says least. Face
-and words together say *when* it changed. Everything is pseudo-counts: each piece of
-evidence adds a bounded weight to positive, neutral or negative, a uniform prior pulls
-to 0.5, and no channel can outgrow its ceiling however long a session lasts. The
-figures are uncalibrated; `docs/perception.md` derives them.
+The order of doubt: words say *what*, tone says how strongly, the face says least; talk at
+once takes weight from the words. Face and words together say *when* it changed. Everything
+is pseudo-counts: each piece of evidence adds a bounded weight to positive, neutral or
+negative, a uniform prior pulls to 0.5, and no channel can outgrow its ceiling however long
+a session lasts. The figures are uncalibrated; `docs/perception.md` derives them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from inference.face_opinion import face_counts
 from inference.fusion_config import FusionConfig
 from inference.mood_change import mood_change
 from inference.pseudo_counts import joint_estimate
+from inference.session_quarters import Quarter, session_quarters
 from inference.signal import MAX_SESSION, Change, Estimate, FactorEstimate, Quality
-from inference.spoken_opinion import factors_spoken_of, spoken_counts
+from inference.spoken_opinion import factors_spoken_of, spoken_counts, trust_of
 
 if TYPE_CHECKING:
     from inference.face_moments import FaceEvidence
@@ -35,12 +36,14 @@ class Fused:
         factors: Figures of the factors that were spoken about.
         change: End less start.
         quality: How much evidence there was.
+        quarters: Mood and arousal by quarter; they stay on the edge. Empty for a short session.
     """
 
     overall: Estimate
     factors: tuple[FactorEstimate, ...]
     change: Change
     quality: Quality
+    quarters: tuple[Quarter, ...] = ()
 
 
 def fuse(face: FaceEvidence | None, voice: VoiceEvidence | None, config: FusionConfig | None = None) -> Fused:
@@ -54,13 +57,15 @@ def fuse(face: FaceEvidence | None, voice: VoiceEvidence | None, config: FusionC
     config = config or FusionConfig()
     utterances = sorted(voice.utterances, key=lambda spoken: spoken.start_ns) if voice else []
     moments = sorted(face.moments, key=lambda moment: moment.captured_ns) if face else []
-    words = spoken_counts(utterances, config).under(config.speech_ceiling)
+    trust = trust_of(voice, config)
+    words = spoken_counts(utterances, config, trust=trust).under(config.speech_ceiling)
     seen = face_counts(moments, config)
     return Fused(
         overall=joint_estimate(words, seen, config),
-        factors=factors_spoken_of(utterances, config),
-        change=mood_change(moments, utterances, config),
+        factors=factors_spoken_of(utterances, config, trust=trust),
+        change=mood_change(moments, utterances, config, trust=trust),
         quality=_quality(face, voice),
+        quarters=session_quarters(face, voice, config),
     )
 
 

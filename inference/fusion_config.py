@@ -14,6 +14,8 @@ class FusionConfig:
         neutral_weight: Weight of an utterance without opinion beside one with.
         neutral_face_weight: The same of a face without direction.
         tone_weight: What the strongest arousal adds to the weight of an utterance.
+        crosstalk_weight: Part of the words' weight that is lost where all of the citizen's speech was
+            spoken into: what was heard of it is in pieces.
         speech_ceiling: Pseudo-counts that no amount of speech exceeds.
         face_ceiling: Pseudo-counts that no length of face exceeds.
         face_half_looks: Independent looks at which the face has half its ceiling.
@@ -33,6 +35,7 @@ class FusionConfig:
     neutral_weight: float = 0.25
     neutral_face_weight: float = 0.5
     tone_weight: float = 0.5
+    crosstalk_weight: float = 0.5
     speech_ceiling: float = 12.0
     face_ceiling: float = 3.0
     face_half_looks: float = 4.0

@@ -38,12 +38,16 @@ class _Step:
 
 
 def mood_change(
-    moments: Sequence[FaceMoment], utterances: Sequence[SpokenEvidence], config: FusionConfig
+    moments: Sequence[FaceMoment],
+    utterances: Sequence[SpokenEvidence],
+    config: FusionConfig,
+    *,
+    trust: float = 1.0,
 ) -> Change:
     """Weigh the change of face and of words by their certainty."""
     if not moments and not utterances:
         return Change(abstained=Abstention.NO_EVIDENCE)
-    steps = [step for step in (_face_step(moments, config), _words_step(utterances, config)) if step]
+    steps = [step for step in (_face_step(moments, config), _words_step(utterances, config, trust)) if step]
     if not steps:
         return Change(abstained=Abstention.TOO_LITTLE_EVIDENCE)
     precision = 1 / _STEP_PRIOR + sum(1 / step.variance for step in steps)
@@ -87,12 +91,12 @@ def _face_step(moments: Sequence[FaceMoment], config: FusionConfig) -> _Step | N
     return _Step(median(end) - median(start), _FACE_DOUBT + _mean_variance(start) + _mean_variance(end))
 
 
-def _words_step(utterances: Sequence[SpokenEvidence], config: FusionConfig) -> _Step | None:
+def _words_step(utterances: Sequence[SpokenEvidence], config: FusionConfig, trust: float) -> _Step | None:
     """Compare the later half of what was said with the earlier one."""
     half = len(utterances) // 2
     if half < 2:  # noqa: PLR2004 - two utterances on either side
         return None
-    parts = [spoken_counts(part, config) for part in (utterances[:half], utterances[-half:])]
+    parts = [spoken_counts(part, config, trust=trust) for part in (utterances[:half], utterances[-half:])]
     start, end = (
         (part.positive + part.neutral / 2 + config.prior) / (part.total + 2 * config.prior) for part in parts
     )

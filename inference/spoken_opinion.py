@@ -13,14 +13,19 @@ if TYPE_CHECKING:
 
     from inference.fusion_config import FusionConfig
     from inference.utterance_reader import SpokenEvidence
+    from inference.voice_evidence import VoiceEvidence
 
 
 def spoken_counts(
-    utterances: Iterable[SpokenEvidence], config: FusionConfig, factor: Factor | None = None
+    utterances: Iterable[SpokenEvidence],
+    config: FusionConfig,
+    factor: Factor | None = None,
+    *,
+    trust: float = 1.0,
 ) -> Counts:
-    """Add up what was said, about one factor or at all."""
+    """Add up what was said, about one factor or at all; `trust` scales all of it."""
     terms = [
-        (_strength(spoken, config) * (1.0 if factor is None else unit(spoken.factors[factor])), spoken)
+        (trust * _strength(spoken, config) * _about(spoken, factor), spoken)
         for spoken in utterances
         if factor is None or factor in spoken.factors
     ]
@@ -32,6 +37,21 @@ def spoken_counts(
     )
 
 
+def _about(spoken: SpokenEvidence, factor: Factor | None) -> float:
+    return 1.0 if factor is None else unit(spoken.factors[factor])
+
+
+def trust_of(voice: VoiceEvidence | None, config: FusionConfig) -> float:
+    """Return how far the words of a session are trusted, 0 to 1.
+
+    Talk at once has no direction of its own, as tone has none. But what the citizen said in it was
+    heard in pieces: it takes weight from the words and leaves their direction.
+    """
+    if voice is None:
+        return 1.0
+    return 1.0 - config.crosstalk_weight * unit(voice.dialogue.together_share)
+
+
 def _strength(spoken: SpokenEvidence, config: FusionConfig) -> float:
     """Weight of an utterance: tone has no direction, it only underlines the words."""
     if spoken.arousal is None:
@@ -40,7 +60,7 @@ def _strength(spoken: SpokenEvidence, config: FusionConfig) -> float:
 
 
 def factors_spoken_of(
-    utterances: Sequence[SpokenEvidence], config: FusionConfig
+    utterances: Sequence[SpokenEvidence], config: FusionConfig, *, trust: float = 1.0
 ) -> tuple[FactorEstimate, ...]:
     """Return a figure, or why there is none, for each factor that was spoken about."""
     found = []
@@ -48,7 +68,7 @@ def factors_spoken_of(
         mentions = sum(spoken.factors.get(factor, 0.0) >= config.mention for spoken in utterances)
         if not mentions:
             continue
-        counts = spoken_counts(utterances, config, factor).under(config.speech_ceiling)
+        counts = spoken_counts(utterances, config, factor, trust=trust).under(config.speech_ceiling)
         enough = counts.total >= config.min_counts
         estimate = (
             interval_estimate(counts, config)

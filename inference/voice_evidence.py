@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from inference.dialogue import DialogueConfig, DialogueDynamics, DialogueMeter
 from inference.errors import InferenceError
 from inference.prosody import ProsodyConfig
 from inference.roles import WINDOW, WINDOW_S, ChannelWindow, Role, RoleConfig, RoleTracker, window_power
@@ -52,6 +53,7 @@ class VoiceConfig:
         utterances: Cutting into utterances.
         guard: Limits of believable text.
         prosody: Comparison of the voice with its own start.
+        dialogue: What counts as a turn and as talking at once.
         gap_s: A hole in the time line from this length on is a gap and ends the utterance.
         waiting_s: Silence from this length on counts as waiting.
         waiting_utterances: Utterances that may wait for the recogniser; then `hear` waits.
@@ -61,6 +63,7 @@ class VoiceConfig:
     utterances: UtteranceConfig = field(default_factory=UtteranceConfig)
     guard: GuardConfig = field(default_factory=GuardConfig)
     prosody: ProsodyConfig = field(default_factory=ProsodyConfig)
+    dialogue: DialogueConfig = field(default_factory=DialogueConfig)
     gap_s: float = 0.1
     waiting_s: float = 5.0
     waiting_utterances: int = 8
@@ -68,7 +71,7 @@ class VoiceConfig:
 
 @dataclass(frozen=True, slots=True)
 class VoiceEvidence:
-    """What the voice of one session gave; nothing in it is about the officer.
+    """What the voice of one session gave; nothing in it scores the officer.
 
     Attributes:
         utterances: The citizen's utterances that gave text, in order.
@@ -81,6 +84,9 @@ class VoiceEvidence:
         gaps: Holes in the time line.
         gap_s: Seconds they lasted together.
         refused: Utterances whose transcript was not believed or held no words.
+        dialogue: How the two people talked, without direction.
+        from_ns: Capture time of the first sound; None before it.
+        to_ns: Capture time of the end of the last.
     """
 
     utterances: tuple[SpokenEvidence, ...] = ()
@@ -93,6 +99,9 @@ class VoiceEvidence:
     gaps: int = 0
     gap_s: float = 0.0
     refused: int = 0
+    dialogue: DialogueDynamics = field(default_factory=DialogueDynamics)
+    from_ns: int | None = None
+    to_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -106,6 +115,8 @@ class _Tally:
     stretch: int = 0
     gaps: int = 0
     gap_s: float = 0.0
+    from_ns: int | None = None
+    to_ns: int | None = None
 
     def add(self, role: Role, waiting_windows: int) -> None:
         self.windows += 1
@@ -161,6 +172,7 @@ class VoiceReader:
         self._rest_ns = 0
         self._segment = 0
         self._tally = _Tally()
+        self._dialogue = DialogueMeter(self._config.dialogue)
 
     def hear(self, chunk: Permitted[AudioChunk]) -> None:
         """Take the next permitted chunk; utterances that end in it go to the recogniser.
@@ -196,6 +208,9 @@ class VoiceReader:
             gaps=tally.gaps,
             gap_s=tally.gap_s,
             refused=refused,
+            dialogue=self._dialogue.dynamics(compared=tally.windows > 0 and len(self._vads) == _MAX_CHANNELS),
+            from_ns=tally.from_ns,
+            to_ns=tally.to_ns,
         )
 
     def purge(self) -> None:
@@ -245,6 +260,7 @@ class VoiceReader:
         """End the stretch of sound: decide what is open, close the utterance, reset the networks."""
         for role in self._tracker.flush():
             self._cut(role)
+        self._dialogue.interrupt()
         if (utterance := self._cutter.flush()) is not None:
             self._reader.submit(utterance)
         for vad in self._vads:
@@ -268,6 +284,10 @@ class VoiceReader:
     def _cut(self, role: Role) -> None:
         samples, start_ns = self._undecided.popleft()
         self._tally.add(role, round(self._config.waiting_s / WINDOW_S))
+        self._dialogue.add(role, start_ns)
+        if self._tally.from_ns is None:
+            self._tally.from_ns = start_ns
+        self._tally.to_ns = start_ns + WINDOW * _NS // RATE_HZ
         if (utterance := self._cutter.push(samples, start_ns, role)) is not None:
             self._reader.submit(utterance)
 

@@ -221,6 +221,24 @@ def test_chunk_boundaries_do_not_matter(permit: Any, size: int) -> None:
     ]
 
 
+def test_how_the_two_people_talked(permit: Any) -> None:
+    sound = dialogue("ococ", pause_s=1.5)
+    found = listen(reader(Listener()), permit(chunked(sound)))
+    dynamics = found.dialogue
+    assert (dynamics.citizen_turns, dynamics.changes, dynamics.cut_ins) == (2, 3, 0)
+    assert dynamics.compared
+    assert dynamics.citizen_share == pytest.approx(0.5, abs=0.05)
+    assert dynamics.together_s == 0.0
+    assert dynamics.span_s == pytest.approx(4 * 2.0 + 3 * 1.5, abs=0.2)
+    assert dynamics.gap_median_s == pytest.approx(1.5, abs=0.1)
+    assert dynamics.longest_silence_s == pytest.approx(1.5, abs=0.1)
+    assert found.from_ns == START_NS
+    assert found.to_ns is not None
+    assert (found.to_ns - START_NS) / NS == pytest.approx(4 * 2.0 + 5 * 1.5, abs=0.05)
+    one = listen(reader(Listener()), permit(chunked(sound[:1])))
+    assert one.dialogue.citizen_share is None
+
+
 def test_text_is_redacted_before_it_is_judged_and_evidence_holds_none(permit: Any) -> None:
     judge = Judge()
     words = "số của tôi là không chín một hai ba bốn năm sáu bảy tám tôi không hài lòng"
