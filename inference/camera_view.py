@@ -1,20 +1,21 @@
 """Whether a camera still sees what it was aimed at: covered, dark, dazzled, defocused, frozen, moved.
 
-Looks once a second of capture time at permitted frames, beside the reading of faces, and changes no score.
+Looks once a second of capture time at permitted frames, beside the reading of faces; no reading is made of it.
 It tells people what to do at the counter, and the face reader which stretches not to read.
 
 What is kept between frames is small and shows nobody. A look is 64 by 36 grey values and lives for seconds.
 The reference of the background is the map of edges in the median of such looks, without the seat, without
 any face that was found, and without whatever moved: at that size a face beside the seat is four points high,
 and nobody can be told from anybody. It stays in the memory of this program, is never written, and what a
-withdrawn session added to it is dropped with the session. So it is no personal data.
+withdrawn session added to it is dropped with the session. So it is no personal data. The price: what a
+camera sees when the program starts is taken as right, also where it was turned while the program was off.
 """
 
 from __future__ import annotations
 
 import threading
 import zlib
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -92,6 +93,9 @@ class CameraViewConfig:
         better: How much better it must fit there than where it was.
         lost: Correlation below which it is not there at all, wherever one looks.
         reference_looks: Looks from which the reference is made.
+        least_seen: Share of the reference that people have to leave in sight before it is judged.
+        at_rest: Correlation with the look before from which a view without the background is a place, and
+            not somebody who stands before it.
         still_step: Change of a point between looks beyond which it counts as moving.
         least_background: Share of the picture that the reference needs.
         raise_s: Seconds a trouble is seen before it is raised.
@@ -113,6 +117,8 @@ class CameraViewConfig:
     better: float = 0.05
     lost: float = 0.25
     reference_looks: int = 8
+    least_seen: float = 0.25
+    at_rest: float = 0.95
     still_step: float = 12.0
     least_background: float = 0.12
     raise_s: float = 5.0
@@ -189,7 +195,9 @@ class CameraView:
         self._segment = 0
         self._checksum: int | None = None
         self._seen: CameraTrouble | None = None
-        self._seen_ns = 0
+        self._since_ns = 0
+        self._recent: deque[_Suspicion] = deque()
+        self._edges_before: NDArray[np.float32] | None = None
         self._looks: list[NDArray[np.float32]] = []
         self._people = np.zeros((LOOK[1], LOOK[0]), bool)
 
@@ -264,7 +272,9 @@ class CameraView:
         look = _look(pixels)
         hidden = _boxes(people, *frame_size(pixels))
         shift = (0.0, 0.0)
-        trouble = self._frozen(look) or self._light(look) or self._blur(look)
+        frozen, light = self._frozen(look), self._light(look)
+        # An encoder makes a black picture the same in every bit: it is covered, whatever else.
+        trouble = light if light is CameraTrouble.COVERED else frozen or light or self._blur(look)
         if trouble is None:
             shift = self._shift(look, hidden)
             trouble = CameraTrouble.MOVED if shift != (0.0, 0.0) else None
@@ -317,29 +327,69 @@ class CameraView:
         if self._background is None:
             return 0.0, 0.0
         seen = self._fixed & ~hidden
-        found = self._background.find(_edges(look.grey), seen, fits=self._config.fits)
+        edges, before = _edges(look.grey), self._edges_before
+        self._edges_before = edges
+        if self._background.in_sight(seen) < self._config.least_seen:
+            return 0.0, 0.0
+        found = self._background.find(edges, seen, fits=self._config.fits)
         if found.here >= self._config.fits:
             return 0.0, 0.0
         far = max(abs(found.across), abs(found.down)) >= self._config.moved_points
         if far and found.there >= max(self._config.found, found.still + self._config.better):
             return found.across / LOOK[0], found.down / LOOK[1]
-        if found.here < self._config.lost:
-            return 1.0, 1.0  # nothing of the background is left in reach
+        # Nothing of the background is left in reach. A place stands still; whoever hides it does not.
+        if found.here < self._config.lost and before is not None:
+            return (1.0, 1.0) if _alike(before, edges, seen) >= self._config.at_rest else (0.0, 0.0)
         return 0.0, 0.0
 
     def _settle(self, trouble: CameraTrouble | None, now_ns: int, shift: tuple[float, float]) -> None:
-        """Raise what lasts, take back what is over."""
-        if trouble is not self._seen or self._last_ns is None:
-            self._seen, self._seen_ns = trouble, now_ns
-        if trouble is self._state.trouble:
+        """Raise what lasts, take back what is over.
+
+        Troubles may take turns from look to look, as on a dark picture that an encoder now and then makes
+        the same in every bit: what counts is that there is one, and the most frequent of late is named.
+        """
+        if self._last_ns is None or (trouble is None) is not (self._seen is None):
+            self._since_ns = now_ns
+            self._recent.clear()
+        self._seen = trouble
+        if trouble is None:
             if self._state.since_ns is None:
-                self._state = CameraState(trouble, now_ns)
+                self._state = CameraState(None, now_ns)
+            elif self._state.trouble is not None and self._lasts(now_ns, self._config.clear_s):
+                self._state = CameraState(None, self._since_ns)
             return
-        wait_s = self._config.clear_s if trouble is None else self._config.raise_s
-        if trouble is CameraTrouble.MOVED:
-            wait_s = self._config.raise_moved_s
-        if now_ns - self._seen_ns >= wait_s * _NS - 500_000:
-            self._state = CameraState(trouble, self._seen_ns, shift)
+        if trouble is self._state.trouble:
+            self._recent.clear()
+            self._since_ns = now_ns
+            return
+        if self._state.trouble is not None and not self._recent:
+            self._since_ns = now_ns  # the first look of another one than is raised
+        self._recent.append(_Suspicion(now_ns, trouble, shift))
+        while now_ns - self._recent[0].at_ns > self._config.raise_s * _NS + 500_000:
+            self._recent.popleft()
+        named = _most_frequent(self._recent)
+        moved = named is CameraTrouble.MOVED
+        if self._lasts(now_ns, self._config.raise_moved_s if moved else self._config.raise_s):
+            latest = next(one for one in reversed(self._recent) if one.trouble is named)
+            self._state = CameraState(named, self._since_ns, latest.shift)
+
+    def _lasts(self, now_ns: int, wait_s: float) -> bool:
+        return now_ns - self._since_ns >= wait_s * _NS - 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspicion:
+    """What one look found wrong."""
+
+    at_ns: int
+    trouble: CameraTrouble
+    shift: tuple[float, float]
+
+
+def _most_frequent(recent: Iterable[_Suspicion]) -> CameraTrouble:
+    """Return what most looks found; in a draw, a frozen picture last, for an encoder can feign it."""
+    counted = Counter(one.trouble for one in recent)
+    return max(counted, key=lambda one: (counted[one], one is not CameraTrouble.FROZEN, one.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +409,10 @@ class _Background:
     def __init__(self, edges: NDArray[np.float32], kept: NDArray[np.bool_]) -> None:
         self._kept = kept
         self._edges = _centred(edges, kept)
+
+    def in_sight(self, seen: NDArray[np.bool_]) -> float:
+        """Return the share of the reference that nobody hides."""
+        return float((self._kept & seen).sum() / max(1, int(self._kept.sum())))
 
     def find(self, edges: NDArray[np.float32], seen: NDArray[np.bool_], *, fits: float) -> _Fit:
         """Lay the reference over a picture, where it was and everywhere in reach."""
@@ -430,6 +484,12 @@ def _centred(edges: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.
         return np.zeros_like(edges)
     centred: NDArray[np.float32] = np.where(kept, edges - edges[kept].mean(), 0.0).astype(np.float32)
     return centred
+
+
+def _alike(one: NDArray[np.float32], other: NDArray[np.float32], kept: NDArray[np.bool_]) -> float:
+    """Return the correlation of two maps of edges where they count."""
+    first, second = _centred(one, kept), _centred(other, kept)
+    return float((first * second).sum() / (np.sqrt((first**2).sum() * (second**2).sum()) + 1e-6))
 
 
 def _outside(zone: SeatZone) -> NDArray[np.bool_]:
