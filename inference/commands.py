@@ -155,15 +155,33 @@ def tracking(
 def transcription(
     *,
     manifest: Annotated[Path, typer.Option(help="JSON Lines: audio (relative to the file), text.")],
+    engine: Annotated[
+        str, typer.Option(help="A transcriber's name; 'all' for every one that is installed.")
+    ] = "viet-asr",
+    threads: Annotated[
+        str, typer.Option(help="Threads of the engine, such as 1,2; speed is given each.")
+    ] = "1",
+    sounds: Annotated[
+        float, typer.Option(min=0.0, help="Seconds of each sound without speech; 0 leaves them out.")
+    ] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Measure the transcriber: word and character error rate, real-time factor."""
+    """Measure transcribers: word and character errors, speed, memory, invented words, time to evidence."""
     with explained():
-        from inference.evaluation_speech import run  # noqa: PLC0415 - loads the decoder
-        from models.transcribers import load_transcriber  # noqa: PLC0415 - as above
+        from inference.evaluation_transcription import (  # noqa: PLC0415 - loads the decoder
+            Plan,
+            measure,
+            thread_counts,
+        )
 
-        with load_transcriber(Registry.default()) as transcriber:
-            figures = run(manifest, transcriber)
+        with bar("transcription", "clip") as progress:
+            figures = measure(
+                manifest,
+                Registry.default(),
+                engine,
+                Plan(threads=thread_counts(threads), sounds_s=sounds),
+                progress,
+            )
     print_figures(figures, as_json=as_json)
 
 
@@ -190,13 +208,36 @@ def redaction(
 @evaluate.command()
 def sentiment(
     *,
-    manifest: Annotated[Path, typer.Option(help="JSON Lines: text, sentiment, optional factor.")],
+    manifest: Annotated[
+        Path, typer.Option(help="JSON Lines: text, sentiment, optional factor; or .txt of our corpus.")
+    ],
+    noise: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the words to mishear first, such as 0.17.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed mishears the same words.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Measure the text model: accuracy and macro F1, by class and by factor."""
+    """Measure the text model: sentiment and factors, doubt, time, beside the lexicon alone."""
     with explained():
-        from inference.evaluation_text import run  # noqa: PLC0415 - loads the text model
+        from inference.evaluation_text import Noise, run  # noqa: PLC0415 - loads the text model
 
         with bar("sentiment", "text") as progress:
-            figures = run(manifest, registry=Registry.default(), progress=progress)
+            figures = run(manifest, registry=Registry.default(), noise=Noise(noise, seed), progress=progress)
+    print_figures(figures, as_json=as_json)
+
+
+@evaluate.command()
+def tone(
+    *,
+    manifest: Annotated[
+        Path, typer.Option(help="JSON Lines: audio, speaker, arousal (low or high) or start (true).")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Measure arousal of the voice against each speaker's own start: recall, by speaker, time."""
+    with explained():
+        from inference.evaluation_tone import run  # noqa: PLC0415 - loads the decoder
+
+        with bar("tone", "recording") as progress:
+            figures = run(manifest, progress=progress)
     print_figures(figures, as_json=as_json)

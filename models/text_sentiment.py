@@ -41,6 +41,8 @@ class Opinion:
         positive: Calibrated probability of satisfaction.
         factors: Probability of each factor that the utterance speaks about; empty for none.
         reasons: The words that pushed most towards the strongest class, strongest first.
+        thin: The text does not tell: nothing was said, or no class is probable enough to be relied on.
+            The probabilities stand as they are; who must decide on one class should not.
     """
 
     negative: float
@@ -48,6 +50,7 @@ class Opinion:
     positive: float
     factors: Mapping[str, float] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
+    thin: bool = False
 
     @property
     def sentiment(self) -> str:
@@ -61,7 +64,7 @@ class Opinion:
 
 
 _THIRD: Final = 1.0 / 3.0
-_NOTHING_SAID: Final = Opinion(_THIRD, _THIRD, _THIRD)
+_NOTHING_SAID: Final = Opinion(_THIRD, _THIRD, _THIRD, thin=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Weights:
         factor_bias: (6,) float32.
         temperature: Divides the sentiment scores before the softmax.
         threshold: (6,) float32, from which probability on a factor counts as spoken about.
+        certain_from: Least probability of the strongest class of an opinion that is not thin.
     """
 
     sentiment: NDArray[np.float32]
@@ -83,6 +87,7 @@ class Weights:
     factor_bias: NDArray[np.float32]
     temperature: float
     threshold: NDArray[np.float32]
+    certain_from: float = 0.0
 
     def save(self, path: Path) -> None:
         """Write the tables with one byte a weight (zip, no pickle)."""
@@ -91,6 +96,7 @@ class Weights:
             "factor_bias": self.factor_bias,
             "temperature": np.array([self.temperature], dtype=np.float32),
             "threshold": self.threshold,
+            "certain_from": np.array([self.certain_from], dtype=np.float32),
         }
         for name, table in (("sentiment", self.sentiment), ("factor", self.factor)):
             scale = np.maximum(np.abs(table).max(axis=0), 1e-9) / 127.0
@@ -114,6 +120,7 @@ class Weights:
                     factor_bias=tables["factor_bias"],
                     temperature=float(tables["temperature"][0]),
                     threshold=tables["threshold"],
+                    certain_from=float(tables["certain_from"][0]),
                 )
         except (KeyError, ValueError, OSError, EOFError) as error:
             raise TextModelBroken(f"{path} is not a text model of ours ({error}). {_REMEDY}") from error
@@ -174,6 +181,7 @@ class TextSentiment:
             positive=positive,
             factors=self._factors(factor_scores),
             reasons=_reasons(words, features, pushes, strongest),
+            thin=max(negative, neutral, positive) < table.certain_from,
         )
 
     def _factors(self, scores: NDArray[np.float32]) -> dict[str, float]:

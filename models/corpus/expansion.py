@@ -7,6 +7,8 @@ A frame is one line of a `.txt` file beside this module:
 A sign (+ 0 -), the factors ("." for none), the sentence. `[a/b]` is one of the
 alternatives, `{name}` one of the words of that slot. Frames, never sentences, are
 held back for testing, so no held-back sentence has a sister in the training set.
+The free sentences of `speech/` are fitted whole; the second set to test with,
+`held_back/`, was written apart from them and is read by nothing here.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ _CHOICE: Final = re.compile(r"\[([^\[\]]*)\]")
 _SLOT: Final = re.compile(r"\{(\w+)\}")
 _HELD_BACK_OF: Final = 6
 _NOT_FRAMES: Final = frozenset({"slots.txt"})
+_SPEECH: Final = "speech"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,15 @@ class Frame:
     origin: str
 
     @property
+    def spoken(self) -> bool:
+        """Whether the frame is a free sentence of `speech/`."""
+        return self.origin.startswith(f"{_SPEECH}/")
+
+    @property
     def held_back(self) -> bool:
-        """Whether the frame is kept for testing; decided by its own text."""
+        """Whether the frame is kept for testing; decided by its own text, never in `speech/`."""
+        if self.spoken:
+            return False
         digest = hashlib.sha256(self.pattern.encode()).digest()
         return digest[0] % _HELD_BACK_OF == 0
 
@@ -72,23 +82,38 @@ def read_slots(path: Path = FOLDER / "slots.txt") -> dict[str, tuple[str, ...]]:
 
 
 def read_frames(folder: Path = FOLDER) -> tuple[Frame, ...]:
-    """Read every frame of a folder.
+    """Read every frame of a folder and of the free sentences in its `speech/`.
 
     Raises:
         ValueError: A line is not a frame; the message names file and line.
     """
     frames: list[Frame] = []
-    for path in sorted(folder.glob("*.txt")):
-        if path.name in _NOT_FRAMES:
-            continue
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            if not line.strip() or line.startswith("#"):
-                continue
-            frames.append(_frame(line, f"{path.name}:{number}"))
+    for path in (*sorted(folder.glob("*.txt")), *sorted((folder / _SPEECH).glob("*.txt"))):
+        if path.name not in _NOT_FRAMES:
+            frames += read_frame_file(path, path.relative_to(folder).as_posix())
     return tuple(frames)
 
 
-def _frame(line: str, origin: str) -> Frame:
+def read_frame_file(path: Path, name: str = "") -> tuple[Frame, ...]:
+    """Read the frames of one file; `name` stands for it in origins and messages.
+
+    Raises:
+        ValueError: A line is not a frame; the message names file and line.
+    """
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    return tuple(
+        read_frame_line(line, f"{name or path.name}:{number}")
+        for number, line in lines
+        if line.strip() and not line.startswith("#")
+    )
+
+
+def read_frame_line(line: str, origin: str) -> Frame:
+    """Read one frame; `origin` names its place in messages.
+
+    Raises:
+        ValueError: The line is not a frame.
+    """
     match = _LINE.match(line)
     if match is None:
         message = (
@@ -155,7 +180,7 @@ _TONES: Final = (
 def mishear(text: str, dice: random.Random, rate: float) -> str:
     """Return the text with about `rate` of its words as a recogniser gets them wrong.
 
-    Words are dropped, doubled, lose a tone, or take a neighbouring initial or final.
+    Words are dropped, doubled, run into the next, lose a tone, or take a neighbouring initial or final.
     """
     heard: list[str] = []
     for word in text.split():

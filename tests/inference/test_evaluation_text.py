@@ -3,8 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from inference.evaluation_text import TextManifestError, read_manifest, run
+from inference.evaluation_text import Noise, TextManifestError, read_manifest, run
 from models.corpus.expansion import FOLDER
+from models.text_baselines import lexicon_factors, lexicon_sentiment
+
+SECOND_HELD_BACK = FOLDER / "held_back" / "counter_speech.txt"
 
 
 def _manifest(path: Path, *entries: object) -> Path:
@@ -36,6 +39,12 @@ def test_counts_right_and_wrong(tmp_path: Path) -> None:
     factor = report["factor"]
     assert isinstance(factor, dict)
     assert (factor["n"], factor["none_kept_silent"]) == (3, 1.0)
+    assert factor["micro_f1"] == 1.0
+    assert report["confusion"] == {
+        "negative": {"negative": 1, "neutral": 0, "positive": 0},
+        "neutral": {"negative": 0, "neutral": 1, "positive": 0},
+        "positive": {"negative": 1, "neutral": 0, "positive": 1},
+    }
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
@@ -80,6 +89,86 @@ def test_held_back_frames_stay_above_the_floor() -> None:
     factor = report["factor"]
     assert isinstance(factor, dict)
     assert factor["macro_f1"] >= 0.65
+
+
+def test_baselines_are_measured_on_the_same_texts(tmp_path: Path) -> None:
+    manifest = _manifest(
+        tmp_path,
+        {"text": "cán bộ rất nhiệt tình", "sentiment": "positive", "factor": "officer"},
+        {"text": "bao giờ lấy được", "sentiment": "neutral", "factor": []},
+        {"text": "sáng mai tôi lên", "sentiment": "neutral", "factor": []},
+    )
+    assert run(manifest)["baselines"] == {
+        "lexicon": {
+            "accuracy": 1.0,
+            "macro_f1": 1.0,
+            "factor_macro_f1": 1.0,
+            "factor_micro_f1": 1.0,
+            "factor_exact_match": 1.0,
+        },
+        "most_frequent": {
+            "accuracy": 0.6667,
+            "macro_f1": 0.4,
+            "factor_macro_f1": 0.5,
+            "factor_micro_f1": 0.5,
+            "factor_exact_match": 0.3333,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "sentiment"),
+    [
+        ("tốt lắm", "positive"),
+        ("không tốt", "negative"),
+        ("cô ấy tốt nhưng chờ lâu", "negative"),
+        ("tôi nộp hồ sơ", "neutral"),
+    ],
+)
+def test_the_lexicon_counts(text: str, sentiment: str) -> None:
+    assert lexicon_sentiment(text) == sentiment
+    assert sentiment != "neutral" or not lexicon_factors(text)
+
+
+def test_noise_repeats_with_its_seed_and_costs_accuracy() -> None:
+    def accuracy(noise: Noise) -> float:
+        found = run(SECOND_HELD_BACK, noise=noise)["accuracy"]
+        assert isinstance(found, float)
+        return found
+
+    assert accuracy(Noise(0.17, 3)) == accuracy(Noise(0.17, 3))
+    assert accuracy(Noise(0.9, 3)) < accuracy(Noise())
+
+
+def test_a_file_of_the_corpus_reports_by_kind(tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("# kind: plain\n+ officer : rất tốt\n- . : tệ quá\n0 . : dạ\n", encoding="utf-8")
+    assert [item.kind for item in read_manifest(file)] == ["plain"] * 3
+    assert run(file)["by_kind"] == {"plain": {"accuracy": 1.0, "n": 3}}
+    file.write_text("+ . : [tốt/hay] quá\n", encoding="utf-8")
+    with pytest.raises(TextManifestError, match=r"texts\.txt:1: choices and slots"):
+        read_manifest(file)
+    file.write_text("tốt quá\n", encoding="utf-8")
+    with pytest.raises(TextManifestError, match=r"texts\.txt:1: not a frame"):
+        read_manifest(file)
+
+
+def test_thin_opinions_are_left_out_of_the_certain_ones() -> None:
+    report = run(SECOND_HELD_BACK)
+    certain = report["certain"]
+    assert isinstance(certain, dict)
+    assert 0.3 < certain["share"] < 1.0
+    assert isinstance(report["accuracy"], float)
+    assert certain["accuracy"] > report["accuracy"]
+
+
+def test_free_sentences_apart_stay_above_the_floor() -> None:
+    report = run(SECOND_HELD_BACK)
+    assert isinstance(report["macro_f1"], float)
+    assert report["macro_f1"] >= 0.7
+    factor = report["factor"]
+    assert isinstance(factor, dict)
+    assert factor["macro_f1"] >= 0.68
 
 
 @pytest.mark.shared

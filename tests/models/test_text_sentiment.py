@@ -76,7 +76,7 @@ def test_spelling_variants_read_alike(model: TextSentiment) -> None:
 
 def test_it_says_which_model_it_is(model: TextSentiment) -> None:
     name, version, sha256 = model.version_of()
-    assert (name, version) == ("text-sentiment", "1")
+    assert (name, version) == ("text-sentiment", "2")
     assert len(sha256) == 64
 
 
@@ -92,7 +92,7 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     spoiled = bytearray(genuine.read_bytes())
     spoiled[len(spoiled) // 2] ^= 1
     (tmp_path / genuine.name).write_bytes(spoiled)
-    with pytest.raises(ModelHashMismatch, match=r"text_sentiment-1\.npz"):
+    with pytest.raises(ModelHashMismatch, match=r"text_sentiment-2\.npz"):
         TextSentiment.load(Registry([tmp_path]))
 
 
