@@ -1,31 +1,26 @@
-"""Measures a transcriber on recordings with known words.
+"""Recordings with known words: the manifest that names them, and their sound at 16 kHz.
 
 A manifest is a JSON Lines file; each line is an object with `audio` (a file, relative
 to the manifest) and `text` (what is said in it). Other keys are ignored. How texts are
-made comparable is written in `word_errors`.
+made comparable is written in `word_errors`, what is measured in `evaluation_transcription`.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import av
 import numpy as np
-from tqdm import tqdm
 
 from inference.errors import InferenceError
-from inference.word_errors import ErrorCount, character_errors, word_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-    from models.transcribers import Transcriber
 
 RATE_HZ: Final = 16_000
 
@@ -119,50 +114,3 @@ def _decoded(path: Path, layout: str) -> Iterator[NDArray[np.int16]]:
                     yield part.to_ndarray().astype(np.int16, copy=False)
             for part in resampler.resample(None):
                 yield part.to_ndarray().astype(np.int16, copy=False)
-
-
-def run(manifest: Path, transcriber: Transcriber, *, progress: bool = True) -> dict[str, float | int | str]:
-    """Transcribe every recording of a manifest and compare.
-
-    Args:
-        manifest: JSON Lines file.
-        transcriber: What is measured.
-        progress: Show progress on standard error.
-
-    Returns:
-        `wer` and `cer` (errors per reference word and character over all recordings), `rtf`
-        (seconds of transcribing per second of sound), `n`, `audio_s`, `words`, `empty`
-        (recordings that gave no text), `model`, `version`.
-
-    Raises:
-        ManifestError: The manifest or a recording in it cannot be used.
-    """
-    recordings = read_manifest(manifest)
-    words = characters = ErrorCount()
-    audio_s = spent_s = 0.0
-    empty = 0
-    # The first call starts the model; that is not part of its speed.
-    transcriber.transcribe(np.zeros(RATE_HZ, dtype=np.int16))
-    for recording in tqdm(recordings, desc="transcription", unit="clip", disable=not progress):
-        try:
-            samples = load_sound(recording.audio)[0]
-        except SoundUnreadableError as error:
-            raise ManifestError(f"{manifest}, line {recording.line}: {error}") from error
-        started = time.perf_counter()
-        heard = transcriber.transcribe(samples)
-        spent_s += time.perf_counter() - started
-        audio_s += samples.shape[0] / RATE_HZ
-        empty += not heard.strip()
-        words += word_errors(recording.text, heard)
-        characters += character_errors(recording.text, heard)
-    return {
-        "wer": round(words.rate, 4),
-        "cer": round(characters.rate, 4),
-        "rtf": round(spent_s / audio_s, 4) if audio_s else 0.0,
-        "n": len(recordings),
-        "audio_s": round(audio_s, 2),
-        "words": words.length,
-        "empty": empty,
-        "model": transcriber.name,
-        "version": transcriber.version,
-    }

@@ -7,6 +7,7 @@ reach sentiment. Spoken numbers repeat words honestly, so digits are given more 
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -36,7 +37,10 @@ _DIGIT_WORDS: Final = frozenset(
 _OUTROS: Final = tuple(
     re.compile(pattern)
     for pattern in (
-        r"\b(?:hãy |nhớ |đừng quên |các bạn |ấn |bấm |nhấn )*subscribe\b.{0,60}",
+        (
+            r"\b(?:hãy |nhớ |đừng quên |các bạn |ấn |bấm |nhấn |please |don.?t forget to |like |share |and )*"
+            r"subscribe\b.{0,60}"
+        ),
         # "đăng ký" alone is what people come to a counter for: only a channel makes it an outro.
         (
             r"\b(?:hãy |nhớ |đừng quên |các bạn |ấn |bấm |nhấn )*đăng k[ýí] (?:cho |theo dõi )?kênh"
@@ -55,6 +59,14 @@ _OUTROS: Final = tuple(
             r"(?:video|clip|chương trình).{0,40}"
         ),
         r"\b(?:phụ đề|vietsub|biên dịch)(?: được)?(?: thực hiện)? (?:bởi|by)\b.{0,60}",
+        (
+            r"\b(?:các bạn )?(?:hãy |nhớ )?(?:ủng hộ|theo dõi) kênh "
+            r"(?:của (?:mình|chúng mình|chúng tôi)|youtube)\b.{0,60}"
+        ),
+        r"\bchúc (?:các bạn|quý vị) (?:xem phim|nghe nhạc|xem video)(?: vui vẻ)?",
+        r"\bthank(?:s| you)(?: so much| very much)? for (?:watching|listening|viewing)\b.{0,60}",
+        r"\bsubtitles? (?:by|provided by|created by)\b.{0,60}",
+        r"\b(?:amara ?\.?org|see you (?:in the )?next (?:video|time))\b.{0,40}",
     )
 )
 
@@ -80,6 +92,8 @@ class GuardConfig:
         repeats_word: A word said this often on end is a loop.
         repeats_digit: The same for digit words: codes and numbers repeat honestly.
         repeats_phrase: A phrase of two to eight words said this often on end is a loop.
+        least_variety: Text of which a smaller share of the pairs of words is different turns in circles.
+        varied_from_words: Text this long or longer is tested for variety; digits are left out.
     """
 
     max_words_per_s: float = 9.0
@@ -88,6 +102,8 @@ class GuardConfig:
     repeats_word: int = 6
     repeats_digit: int = 13
     repeats_phrase: int = 4
+    least_variety: float = 0.4
+    varied_from_words: int = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,8 @@ def guard(text: str, speech_s: float, config: GuardConfig | None = None) -> Guar
     if without != kept:
         doubts.append(Doubt.OUTRO)
     words, looped = _without_loops(without.split(), limits)
+    if _turns_in_circles(words, limits):
+        return Guarded("", (*doubts, Doubt.LOOP))
     if looped:
         doubts.append(Doubt.LOOP)
     if words and speech_s >= limits.sparse_from_s and len(words) < limits.min_words_per_s * speech_s:
@@ -164,6 +182,15 @@ def _loop_at(words: list[str], start: int, limits: GuardConfig) -> int:
         if repeats >= _allowed(phrase, limits):
             return repeats * size
     return 0
+
+
+def _turns_in_circles(words: list[str], limits: GuardConfig) -> bool:
+    """Tell whether text comes back to the same words all the time without repeating them on end."""
+    said = [word.lower() for word in words if word.lower() not in _DIGIT_WORDS and not word.isdigit()]
+    if len(said) < limits.varied_from_words:
+        return False
+    pairs = list(itertools.pairwise(said))
+    return len(set(pairs)) < limits.least_variety * len(pairs)
 
 
 def _allowed(phrase: list[str], limits: GuardConfig) -> int:

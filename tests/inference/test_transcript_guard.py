@@ -16,6 +16,10 @@ from inference.transcript_guard import Doubt, GuardConfig, Guarded, guard
         ("dạ dạ dạ vâng", 1.5),
         ("hẹn gặp lại em vào sáng thứ hai tuần sau", 3.0),
         ("lâu lâu quá", 1.0),
+        ("tôi theo dõi kênh thông tin của phường", 3.0),
+        ("cảm ơn cảm ơn em nhiều cảm ơn", 3.0),
+        ("số của tôi là không chín một hai ba bốn năm sáu bảy tám không chín một hai ba bốn", 8.0),
+        ("tôi nộp hồ sơ lần một rồi nộp hồ sơ lần hai rồi nộp hồ sơ lần ba vẫn chưa xong", 6.0),
     ],
 )
 def test_believable_text_passes_unchanged(text: str, speech_s: float) -> None:
@@ -41,6 +45,18 @@ def test_believable_text_passes_unchanged(text: str, speech_s: float) -> None:
         ("chờ lâu quá à à à à à à à à", 5.0, Guarded("chờ lâu quá", (Doubt.LOOP,))),
         ("một hai ba bốn năm sáu bảy tám chín mười một hai ba bốn", 1.0, Guarded("", (Doubt.TOO_FAST,))),
         ("ừ", 6.0, Guarded("", (Doubt.TOO_SPARSE,))),
+        ("thank you for watching", 3.0, Guarded("", (Doubt.OUTRO,))),
+        ("thanks for watching see you next time", 4.0, Guarded("", (Doubt.OUTRO,))),
+        ("please like and subscribe to my channel", 4.0, Guarded("", (Doubt.OUTRO,))),
+        ("subtitles by the amara org community", 4.0, Guarded("", (Doubt.OUTRO,))),
+        ("các bạn hãy ủng hộ kênh của mình nhé", 4.0, Guarded("", (Doubt.OUTRO,))),
+        ("chúc các bạn xem phim vui vẻ", 4.0, Guarded("", (Doubt.OUTRO,))),
+        ("cảm ơn cảm ơn cảm ơn cảm ơn cảm ơn", 6.0, Guarded("", (Doubt.LOOP,))),
+        (
+            "xin chào các bạn xin chào anh các bạn xin chào các bạn xin chào anh các bạn xin chào các bạn",
+            8.0,
+            Guarded("", (Doubt.LOOP,)),
+        ),
     ],
 )
 def test_invented_text_is_taken_away(text: str, speech_s: float, expected: Guarded) -> None:
