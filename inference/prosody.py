@@ -3,11 +3,14 @@
 Pitch, level, pace and pauses tell excitement from calm within one speaker; they do
 not tell pleasure from anger (valence from tone does not transfer between speakers
 or sets), so there is no valence here. Without enough of the speaker's own calm
-start there is no figure at all.
+start there is no figure at all. A microphone that is turned up, and a room that gets
+louder, raise the noise between the words as well: as much of a change of level as the
+noise shares is not the speaker's.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +27,9 @@ _HIGHEST_HZ: Final = 420
 _VOICED: Final = 0.45  # normalised autocorrelation from which a frame counts as voiced
 _MIN_VOICED: Final = 10
 _QUIET_DB: Final = 25.0  # frames this far under the loudest are pauses
+_SILENCED_DB: Final = -95.0  # windows of the other speaker were replaced by silence: no noise of this room
+_MIN_NOISE: Final = 6  # frames (0.12 s)
+_NOISE_SHARE: Final = 0.1  # of the frames: the quietest of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,8 @@ class Prosody:
     Attributes:
         pitch_semitones: Median pitch, semitones above 60 Hz.
         pitch_range_semitones: From the 10th to the 90th percentile.
-        level_dbfs: Mean level of the voiced frames.
+        level_dbfs: Mean level of the voiced frames, less the noise.
+        noise_dbfs: Level of the quietest frames; None where too little of the room was heard.
         syllables_per_s: Peaks of the energy contour per second of speech, close to the syllable rate.
         pause_share: Share of frames that are pauses, 0 to 1.
         speech_s: Seconds that are no pauses.
@@ -42,6 +49,7 @@ class Prosody:
     pitch_semitones: float
     pitch_range_semitones: float
     level_dbfs: float
+    noise_dbfs: float | None
     syllables_per_s: float
     pause_share: float
     speech_s: float
@@ -92,14 +100,28 @@ def measure(samples: NDArray[np.int16]) -> Prosody | None:
     semitones = 12.0 * np.log2(pitch_hz[voiced] / _LOWEST_HZ)
     low, median, high = np.percentile(semitones, (10, 50, 90))
     speech_s = float(loud.sum()) * _HOP / RATE_HZ
+    noise_dbfs = _noise_dbfs(level_db, strength)
+    noise = 0.0 if noise_dbfs is None else 10.0 ** (noise_dbfs / 10.0)
+    spoken = float(np.mean(power[voiced]))
     return Prosody(
         pitch_semitones=float(median),
         pitch_range_semitones=float(high - low),
-        level_dbfs=float(10.0 * np.log10(np.mean(power[voiced]) + 1e-10)),
+        level_dbfs=float(10.0 * np.log10(max(spoken - noise, 0.1 * spoken) + 1e-10)),
+        noise_dbfs=noise_dbfs,
         syllables_per_s=_energy_peaks(level_db, loud) / speech_s,
         pause_share=1.0 - float(loud.mean()),
         speech_s=speech_s,
     )
+
+
+def _noise_dbfs(level_db: NDArray[np.floating], strength: NDArray[np.floating]) -> float | None:
+    """Return the level between the words: the median of the quietest frames that hold no voice."""
+    heard = level_db > _SILENCED_DB
+    count = max(_MIN_NOISE, int(heard.sum() * _NOISE_SHARE))
+    between = level_db[heard & (strength < _VOICED)]
+    if between.shape[0] < count:
+        return None
+    return float(np.median(np.partition(between, count - 1)[:count]))
 
 
 def _pitch(frames: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -148,6 +170,11 @@ class ArousalMeter:
         self._start: list[Prosody] = []
         self._baseline: Prosody | None = None
 
+    @property
+    def has_start(self) -> bool:
+        """Whether enough of the speaker's start was heard to compare with."""
+        return self._baseline is not None
+
     def arousal(self, samples: NDArray[np.int16]) -> float | None:
         """Return arousal in [0, 1], 0.5 as at the start, or None without a basis.
 
@@ -181,16 +208,33 @@ def _mean(items: list[Prosody]) -> Prosody:
         pitch_semitones=weighted("pitch_semitones"),
         pitch_range_semitones=weighted("pitch_range_semitones"),
         level_dbfs=weighted("level_dbfs"),
+        noise_dbfs=_mean_noise_dbfs(items),
         syllables_per_s=weighted("syllables_per_s"),
         pause_share=weighted("pause_share"),
         speech_s=total,
     )
 
 
+def _mean_noise_dbfs(items: list[Prosody]) -> float | None:
+    levels = [item.noise_dbfs for item in items if item.noise_dbfs is not None]
+    return sum(levels) / len(levels) if levels else None
+
+
+def _level_change_db(now: Prosody, start: Prosody) -> float:
+    """Return how much louder the speaker is, less what the noise between the words shares of it."""
+    change_db = now.level_dbfs - start.level_dbfs
+    if now.noise_dbfs is None or start.noise_dbfs is None:
+        return change_db
+    shared_db = now.noise_dbfs - start.noise_dbfs
+    if change_db * shared_db <= 0.0:
+        return change_db
+    return math.copysign(max(0.0, abs(change_db) - abs(shared_db)), change_db)
+
+
 def _compare(now: Prosody, start: Prosody, config: ProsodyConfig) -> float:
     steps = (
         (now.pitch_semitones - start.pitch_semitones) / config.pitch_step_semitones,
-        (now.level_dbfs - start.level_dbfs) / config.level_step_db,
+        _level_change_db(now, start) / config.level_step_db,
         0.5 * (now.pitch_range_semitones - start.pitch_range_semitones) / config.range_step_semitones,
         0.5 * (now.syllables_per_s - start.syllables_per_s) / config.pace_step_per_s,
     )
