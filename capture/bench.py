@@ -21,14 +21,16 @@ import typer
 
 from capture.bench_faces import measure_faces
 from capture.commands import quiet_logs
+from capture.config import EdgeConfig, load_config
 from capture.consent_script import ConsentScript
 from capture.cost import TRANSCRIPTION, CpuMeter, transcriber_cpu_s
+from capture.errors import CaptureError
+from capture.networks import load_networks
 from capture.recording import RecordingSource
 from capture.replay import replay, replay_counter
 from capture.worker import SOFTWARE
 from consent.bench_log import measure_log
 from consent.purpose import Purpose
-from inference.perception import Perception
 from models.registry import Registry
 
 bench = typer.Typer(
@@ -48,17 +50,25 @@ def run_bench(
     / "satisfied.mp4",
     folder: Annotated[Path, typer.Option(help="Where the dated record is written.")] = ROOT / "benchmarks",
     *,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="An edge's configuration, whose networks are taken."),
+    ] = None,
     faces: Annotated[bool, typer.Option(help="Also measure faces: every part, a long session.")] = True,
     ingest: Annotated[bool, typer.Option(help="Also measure what the centre takes.")] = True,
     log: Annotated[bool, typer.Option(help="Also measure the log: appends, proofs, whole checks.")] = True,
 ) -> None:
     """Measure one recording through the whole edge, faces, the log, and the centre's ingest."""
     quiet_logs()
+    try:
+        settings = None if config is None else load_config(config)
+    except CaptureError as error:
+        raise typer.BadParameter(str(error)) from error
     typer.echo(f"edge: {media.name} …", err=True)
-    record: dict[str, Any] = {"machine": machine(), "edge": measure_edge(media)}
+    record: dict[str, Any] = {"machine": machine(), "edge": measure_edge(media, settings)}
     if faces:
         typer.echo("faces: every part, 10,000 frames of one session …", err=True)
-        record["faces"] = measure_faces(media, SOFTWARE)
+        record["faces"] = measure_faces(media, SOFTWARE, settings=settings)
     if log:
         typer.echo("log: append, prove, verify; a million entries checked …", err=True)
         record["log"] = measure_log().document()
@@ -72,10 +82,15 @@ def run_bench(
     typer.echo(f"record written to {path}", err=True)
 
 
-def measure_edge(media: Path) -> dict[str, Any]:
-    """Measure one recording: CPU by stage, overhead over the bare models, counters a core."""
+def measure_edge(media: Path, settings: EdgeConfig | None = None) -> dict[str, Any]:
+    """Measure one recording: CPU by stage, overhead over the bare models, counters a core.
+
+    Args:
+        media: The recording.
+        settings: An edge's configuration, whose networks are taken.
+    """
     meter = CpuMeter()
-    loaded = Perception.load(Registry.default())
+    loaded = load_networks(Registry.default(), settings)
     perception = meter.perception(loaded)
     try:
         decode_s, media_s = _decode_alone(media)

@@ -18,6 +18,7 @@ import cv2
 
 from capture.consent_script import ConsentScript
 from capture.cost import CpuMeter
+from capture.networks import load_networks
 from capture.recording import RecordingSource
 from capture.replay import replay, replay_counter
 from capture.source import EmptyDevice, SourceHealth
@@ -27,7 +28,6 @@ from inference.face_evidence import FaceConfig
 from inference.face_quality import GateConfig, crop_face, reject
 from inference.face_search import load_face_searches
 from inference.media import Frame
-from inference.perception import Perception
 from inference.tracking import FaceTracker
 from inference.zones import SeatZone
 from models.card import Task
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from capture.config import EdgeConfig
     from capture.source import MediaDevice, MediaUnit
     from consent.gate import Permitted
+    from inference.perception import Perception
 
 REFERENCE: Final = "detector centerface@1.5.0, whole picture"
 _WHOLE_PX: Final = 640
@@ -55,7 +57,14 @@ _MASK: Final = ((0.0, 0.0), (0.15, 0.0), (0.15, 0.3), (0.0, 0.3))
 _GIVEN: Final = ConsentScript(decision="given", purposes=frozenset({Purpose.IMAGE}), decides_after_s=0)
 
 
-def measure_faces(media: Path, software: str, *, frames: int = 10_000, rounds: int = 30) -> dict[str, Any]:
+def measure_faces(
+    media: Path,
+    software: str,
+    *,
+    frames: int = 10_000,
+    rounds: int = 30,
+    settings: EdgeConfig | None = None,
+) -> dict[str, Any]:
     """Measure every part of reading a face, and a long session of faces.
 
     Args:
@@ -63,6 +72,7 @@ def measure_faces(media: Path, software: str, *, frames: int = 10_000, rounds: i
         software: Version that the signal of the session states.
         frames: Length of the long session, frames.
         rounds: Calls of each part.
+        settings: An edge's configuration, whose networks read the long session.
 
     Raises:
         ModelError: A network is missing or wrong.
@@ -78,7 +88,7 @@ def measure_faces(media: Path, software: str, *, frames: int = 10_000, rounds: i
         "reference": REFERENCE,
         "cpu_ms": {part: round(1000 * seconds, 3) for part, seconds in took.items()},
         "ratio": {part: round(seconds / reference, 4) for part, seconds in took.items()},
-        "session": _session(registry, clip, software, frames, reference),
+        "session": _session(load_networks(registry, settings), clip, software, frames, reference),
     }
 
 
@@ -214,11 +224,10 @@ class _LoopedDevice(EmptyDevice):
 
 
 def _session(
-    registry: Registry, clip: Sequence[NDArray[np.uint8]], software: str, frames: int, reference_s: float
+    loaded: Perception, clip: Sequence[NDArray[np.uint8]], software: str, frames: int, reference_s: float
 ) -> dict[str, Any]:
     """Read a long session through the gate; what it costs of a core, and how memory grows."""
     meter, count, memory = CpuMeter(), 0, {}
-    loaded = Perception.load(registry)
 
     def counted(_: str, unit: Permitted[MediaUnit]) -> None:
         nonlocal count

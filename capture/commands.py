@@ -198,13 +198,17 @@ def replay_command(
     channel: Annotated[
         str, typer.Option(help="Channel of the citizen's microphone: left, right or only.")
     ] = "left",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="An edge's configuration, whose networks are taken."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Read recordings without any server and print their signals."""
     from capture.consent_script import load_consent_script  # noqa: PLC0415 - as above
-    from capture.replay import replay, replay_counter  # noqa: PLC0415 - loads the networks' libraries
+    from capture.networks import load_networks  # noqa: PLC0415 - loads the networks' libraries
+    from capture.replay import replay, replay_counter  # noqa: PLC0415 - as above
     from capture.worker import SOFTWARE  # noqa: PLC0415 - as above
-    from inference.perception import Perception  # noqa: PLC0415 - as above
     from models.errors import ModelError  # noqa: PLC0415 - as above
     from models.registry import Registry  # noqa: PLC0415 - as above
 
@@ -212,10 +216,11 @@ def replay_command(
     if channel not in {"left", "right", "only"}:
         _fail(f"--channel is left, right or only, not '{channel}'", _USAGE_ERROR)
     given = None if consent is None else _script(consent)
+    settings = None if config is None else _checked(config)
     results = []
     try:
         scripts = [given or load_consent_script(path) for path in media]
-        perception = Perception.load(Registry.default())
+        perception = load_networks(Registry.default(), settings)
         try:
             counter = replay_counter().model_copy(update={"citizen_channel": channel})
             for path, script in zip(media, scripts, strict=True):
@@ -263,6 +268,10 @@ def inspect_command(
         bool,
         typer.Option("--clear-test-media", help="Show faces; for recordings that say they are synthetic."),
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="An edge's configuration, whose networks are taken."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Read a recording; write pictures with boxes, a timeline of valence with its band, and every figure."""
@@ -280,7 +289,8 @@ def inspect_command(
         counter = counter_of(seat_zone, channel)
     except CaptureError as error:
         _fail(str(error), _USAGE_ERROR)
-    request = InspectionRequest(media, out, counter, language, clear_test_media)
+    settings = None if config is None else _checked(config)
+    request = InspectionRequest(media, out, counter, language, clear_test_media, settings)
     try:
         with tqdm(
             desc=media.name, unit=" units", file=sys.stderr, mininterval=0.2 if sys.stderr.isatty() else 10

@@ -19,6 +19,7 @@ from capture.consent_script import ConsentScript, load_consent_script
 from capture.cost import TRANSCRIPTION, CpuMeter, transcriber_cpu_s
 from capture.counter import seat_zone
 from capture.errors import CaptureError
+from capture.networks import load_networks
 from capture.replay import Replayed, replay
 from consent.state import State
 from inference.anonymizer import Anonymizer
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from capture.config import EdgeConfig
     from capture.source import MediaUnit
     from consent.gate import Permitted
     from consent.purpose import Purpose
@@ -66,6 +68,7 @@ class InspectionRequest:
         counter: Seat, masks and channels.
         language: `vi` or `en`, on the pictures.
         clear: Show faces; only where the consent file says that the recording is synthetic.
+        settings: An edge's configuration, whose networks are taken; None for those taken by themselves.
     """
 
     media: Path
@@ -73,6 +76,7 @@ class InspectionRequest:
     counter: CounterConfig
     language: str = "vi"
     clear: bool = False
+    settings: EdgeConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def inspect(
     """
     script = _allowed(request)
     meter = CpuMeter()
-    loaded = Perception.load(registry)
+    loaded = load_networks(registry, request.settings)
     sessions: list[InspectedSession] = []
     zone = seat_zone(request.counter)
 

@@ -25,6 +25,7 @@ from capture.lock import DataFolderLock
 from capture.log_uplink import LogUplink
 from capture.loopback import LoopbackServer
 from capture.monitor import EdgeParts, MetricsToken, build_monitor
+from capture.networks import load_networks
 from capture.officer import OfficerSecret, OfficerServer
 from capture.outbox import SESSION_KEYS, Outbox
 from capture.playlist import Playlist
@@ -134,13 +135,7 @@ class EdgeWorker:
             self._start_erasure(stack, folder)  # first: what was withdrawn is not sent once more
             self._start_uplinks(stack)  # what waits is sent even where a network cannot be loaded
             if self.perception is None:
-                self.perception = Perception.load(
-                    Registry.default(),
-                    threads=self.config.threads,
-                    expression=self.config.faces.expression,
-                    detector=self.config.faces.detector,
-                    transcriber=self.config.voice.transcriber,
-                )
+                self.perception = load_networks(Registry.default(), self.config)
                 stack.callback(self.perception.close)
             self._make_counters(self.perception)
             self._start_kiosk(stack, folder)

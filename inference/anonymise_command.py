@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from inference.command_output import Json, bar, explained, print_figures
+from inference.detector_option import ListsDetectors
 from models.registry import Registry
 
 anonymise = typer.Typer(
@@ -21,7 +22,7 @@ anonymise = typer.Typer(
 _FAILED: Final = 1
 
 
-@anonymise.command()
+@anonymise.command(cls=ListsDetectors)
 def run(
     source: Annotated[
         Path, typer.Argument(metavar="IN", help="A recording, a picture or a folder of pictures.")
@@ -33,7 +34,7 @@ def run(
         typer.Option(help="Bare masks, or a plain face on them that shows the pose."),
     ] = "mask",
     detector: Annotated[
-        str | None, typer.Option(help="centerface or yunet; if none, those that find most.")
+        str | None, typer.Option(help="A detector's name; if none, those that find most.")
     ] = None,
     sound: Annotated[
         Literal["drop", "keep"], typer.Option(help="A voice identifies: it is dropped unless you keep it.")

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from inference.command_output import Json, bar, explained, print_figures
+from inference.detector_option import ListsDetectors
 from models.registry import Registry
 
 evaluate = typer.Typer(
@@ -51,7 +52,7 @@ def expression(
     print_figures(figures, as_json=as_json)
 
 
-@evaluate.command()
+@evaluate.command(cls=ListsDetectors)
 def detection(
     *,
     images: Annotated[Path, typer.Option(help="Folder of pictures.")],
@@ -86,7 +87,7 @@ def detection(
     print_figures(figures, as_json=as_json)
 
 
-@evaluate.command()
+@evaluate.command(cls=ListsDetectors)
 def anonymiser(
     *,
     video: Annotated[Path | None, typer.Option(help="A recording; or give --npz.")] = None,
@@ -120,7 +121,7 @@ def anonymiser(
     print_figures(figures, as_json=as_json)
 
 
-@evaluate.command()
+@evaluate.command(cls=ListsDetectors)
 def tracking(
     *,
     video: Annotated[Path, typer.Option(help="A recording.")],
@@ -128,7 +129,7 @@ def tracking(
         Path | None, typer.Option(help="CSV: frame, id, left, top, width, height (as MOTChallenge).")
     ] = None,
     detector: Annotated[
-        str | None, typer.Option(help="centerface or yunet; the best one present if none.")
+        str | None, typer.Option(help="A detector's name; the best one present if none.")
     ] = None,
     detect_hz: Annotated[float, typer.Option(help="Detections in a second of the recording.")] = 4.0,
     read_hz: Annotated[float, typer.Option(help="Readings in a second; above it, faces are followed.")] = 4.0,
@@ -182,6 +183,75 @@ def transcription(
                 Plan(threads=thread_counts(threads), sounds_s=sounds),
                 progress,
             )
+    print_figures(figures, as_json=as_json)
+
+
+@evaluate.command()
+def roles(
+    *,
+    manifest: Annotated[
+        Path | None, typer.Option(help="JSON Lines: audio (two channels), turns or reference (RTTM, JSON).")
+    ] = None,
+    mix: Annotated[
+        Path | None, typer.Option(help="JSON Lines: audio, speaker. Simulates counters of these clips.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=50, help="With --mix: dialogues of each kind.")] = 3,
+    one_channel: Annotated[
+        Literal["none", "clusters", "pyannote"],
+        typer.Option(help="Also read the first channel alone with this diariser."),
+    ] = "none",
+    as_json: Json = False,
+) -> None:
+    """Measure who is said to speak: right names, dropped as unsure, officer taken for the citizen."""
+    if (manifest is None) == (mix is None):
+        raise typer.BadParameter("give either --manifest or --mix")
+    with explained():
+        from inference import evaluation_role_sets  # noqa: PLC0415 - loads the networks
+        from models.one_channel_diarisers import load_diariser  # noqa: PLC0415 - as above
+        from models.voice_activity import load_voice_activity  # noqa: PLC0415 - as above
+
+        registry = Registry.default()
+        network = load_voice_activity(registry)
+        diariser = None if one_channel == "none" else load_diariser(one_channel, registry, network)
+        with bar("roles", "step") as progress:
+            if mix is not None:
+                figures = evaluation_role_sets.run_mix(
+                    mix, network.stream, diariser, progress, seeds=range(1, seeds + 1)
+                )
+            else:
+                assert manifest is not None  # noqa: S101 - one of the two was given
+                figures = evaluation_role_sets.run_manifest(manifest, network.stream, diariser, progress)
+    print_figures(figures, as_json=as_json)
+
+
+@evaluate.command("voice-activity")
+def voice_activity(
+    *,
+    manifest: Annotated[
+        Path | None, typer.Option(help="JSON Lines: audio, speech ([[start, end], …] in seconds).")
+    ] = None,
+    mix: Annotated[
+        Path | None, typer.Option(help="JSON Lines: audio. Puts these clean clips into six kinds of noise.")
+    ] = None,
+    noise_s: Annotated[
+        float, typer.Option(min=5.0, max=600.0, help="With --mix: seconds of each noise.")
+    ] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Measure voice activity: false alarms and misses, of the network and behind the gates."""
+    if (manifest is None) == (mix is None):
+        raise typer.BadParameter("give either --manifest or --mix")
+    with explained():
+        from inference import evaluation_voice_activity  # noqa: PLC0415 - loads the decoder
+        from models.voice_activity import load_voice_activity  # noqa: PLC0415 - loads the network
+
+        network = load_voice_activity(Registry.default())
+        with bar("voice-activity", "sound") as progress:
+            if mix is not None:
+                figures = evaluation_voice_activity.run_mix(mix, network.stream, progress, noise_s=noise_s)
+            else:
+                assert manifest is not None  # noqa: S101 - one of the two was given
+                figures = evaluation_voice_activity.run_manifest(manifest, network.stream, progress)
     print_figures(figures, as_json=as_json)
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
+from capture.bench import bench
+from capture.commands import edge
 from capture.config import ConfigError, EdgeConfig, FacesConfig, parse_config
 from capture.worker import EdgeWorker
 from inference.perception import Perception
 from models.errors import UnknownModel
 from models.registry import Registry
+from setup.layout import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import typer
 
 COUNTER = '[[counters]]\ncode = "quay-1"\ncamera = "lavfi:testsrc2"\n'
 
@@ -62,3 +68,35 @@ def test_the_edge_loads_the_networks_that_were_named(tmp_path: Path, monkeypatch
 def test_an_unknown_expression_network_stops_the_load_by_name() -> None:
     with pytest.raises(UnknownModel, match="No expression network is called 'nobody'"):
         Perception.load(Registry.default(), expression="nobody")
+
+
+class _StoppedError(Exception):
+    """The networks were asked for; nothing else is of interest."""
+
+
+@pytest.mark.parametrize("command", ["replay", "inspect", "bench"])
+def test_a_configuration_given_to_a_command_names_its_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def load(_registry: object, **settings: Any) -> Perception:
+        asked.append(settings)
+        raise _StoppedError
+
+    monkeypatch.setattr(Perception, "load", load)
+    config = tmp_path / "edge.toml"
+    config.write_text(f'threads = 2\n[faces]\nexpression = "my-net"\ndetector = "yunet"\n{COUNTER}', "utf-8")
+    media = str(ROOT / "samples" / "neutral.mp4")
+    words: dict[str, tuple[typer.Typer, list[str]]] = {
+        "replay": (edge, ["replay", media]),
+        "inspect": (edge, ["inspect", media, "--out", str(tmp_path / "out")]),
+        "bench": (bench, ["--media", media, "--folder", str(tmp_path)]),
+    }
+    app, call = words[command]
+    assert isinstance(CliRunner().invoke(app, [*call, "--config", str(config)]).exception, _StoppedError)
+    assert isinstance(CliRunner().invoke(app, call).exception, _StoppedError)
+    named = {"threads": 2, "expression": "my-net", "detector": "yunet", "transcriber": None}
+    assert asked == [named, {}]
+    missing = CliRunner().invoke(app, [*call, "--config", str(tmp_path / "none.toml")])
+    assert (missing.exit_code, "none.toml" in missing.output + missing.stderr) == (2, True)
