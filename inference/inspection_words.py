@@ -44,6 +44,7 @@ class Words:
     no_reading: str
     timeline: str
     timeline_told: str
+    tracks: str
     pictures: str
     picture_told: str
     not_calibrated: str
@@ -96,6 +97,7 @@ _EN: Final = Words(
         "{readings} readings of the face from {first} to {last}; mean valence {mean:+.2f}. {refusals} faces "
         "were not read, {utterances} utterances were heard. The numbers are in the table timeline.csv."
     ),
+    tracks="Faces that were followed",
     pictures="Pictures of the session",
     picture_told="{occasion} at {at}: {sight}. {faces} faces, {seated} at the seat.",
     not_calibrated="uncalibrated signal: what a face shows, not how satisfied anybody is",
@@ -180,6 +182,7 @@ _VI: Final = Words(
         "{readings} lần đọc khuôn mặt từ {first} đến {last}; sắc thái trung bình {mean:+.2f}. {refusals} lần "
         "không đọc, {utterances} câu nói được nghe. Số liệu nằm trong bảng timeline.csv."
     ),
+    tracks="Các khuôn mặt được theo dõi",
     pictures="Hình ảnh của phiên",
     picture_told="{occasion} lúc {at}: {sight}. {faces} khuôn mặt, {seated} tại ghế.",
     not_calibrated="tín hiệu chưa hiệu chuẩn: nét mặt biểu lộ, không phải mức hài lòng",
@@ -211,7 +214,7 @@ _VI: Final = Words(
             "blurred": "bị mờ",
             "turned_away": "quay đi",
             "bent": "cúi hoặc ngửa",
-            "mouth_covered": "miệng bị che",
+            "mouth_covered": "che miệng",
             "camera": "máy quay không nhìn thấy",
         }
     ),

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 _STYLE: Final = (
     "body{font:16px/1.45 system-ui,sans-serif;max-width:62rem;margin:1rem auto;padding:0 1rem;color:#111}"
     "img{width:100%;height:auto;border:1px solid #999}"
-    ".pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(22rem,1fr));gap:1rem;padding:0}"
-    ".pictures li{list-style:none}table{border-collapse:collapse}"
+    ".pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(22rem,100%),1fr));gap:1rem}"
+    ".pictures{padding:0}.pictures li{list-style:none}.scroll{overflow-x:auto}h1{overflow-wrap:anywhere}"
+    "table{border-collapse:collapse}"
     "th,td{border:1px solid #999;padding:.25rem .6rem;text-align:right}"
 )
 
@@ -49,12 +50,18 @@ def page(
         f'<li><img src="{escape(source)}" alt="{escape(description)}" loading="lazy"></li>'
         for source, description in pictures
     )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if tracks else ""
+    table = (
+        f'<h2>{escape(words.tracks)}</h2><div class="scroll" tabindex="0" role="region" '
+        f'aria-label="{escape(words.tracks)}"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        if tracks
+        else ""
+    )
+    told_first = "".join(f"<p>{escape(line)}</p>" for line in (label, words.not_calibrated) if line)
     return (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
-        f"<h1>{escape(title)}</h1><p>{escape(label or '')}</p><p>{escape(words.not_calibrated)}</p>"
+        f"<h1>{escape(title)}</h1>{told_first}"
         f'<h2>{escape(words.timeline)}</h2><img src="timeline.svg" alt="{escape(told)}">'
         f'<p><a href="timeline.csv">timeline.csv</a> · <a href="session.json">session.json</a></p>{table}'
         f'<h2>{escape(words.pictures)}</h2><ul class="pictures">{shown}</ul></main></body></html>\n'

@@ -6,8 +6,11 @@ import base64
 import json
 import re
 import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import av
@@ -18,9 +21,14 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from capture.commands import edge
+from inference.inspection_words import LANGUAGES
+from inference.session_page import page as session_page
 from models.face_detectors import load_face_detector
 from models.registry import Registry
 from setup.layout import ROOT
+
+if TYPE_CHECKING:
+    from tests.browser import Axe, NewPage
 
 SYNTHETIC = 'synthetic = "SYNTHETIC: rendered head, no real person"\n'
 IMAGE = 'decision = "given"\npurposes = ["image"]\n'
@@ -100,6 +108,37 @@ def test_no_picture_shows_a_face_and_each_shows_boxes(looked_at: tuple[Path, dic
         ), words
         assert "SYNTHETIC: rendered head, no real person" in words
         assert [found.tag for found in root.iter() if found.attrib.get("href", "").startswith("http")] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_its_page_reads_well_at_a_desk_and_on_a_phone(
+    looked_at: tuple[Path, dict[str, Any]], tmp_path: Path, new_page: NewPage, axe: Axe, language: str
+) -> None:
+    out, figures = looked_at
+    words = LANGUAGES[language]
+    pictures = [(name, f"{words.start} {name}") for name in figures["files"] if name.startswith("pictures/")]
+    shown = session_page(
+        language=language,
+        words=words,
+        title="a-very-long-name-of-a-recording-that-somebody-made-at-a-counter-2026-11-22T08-00-00.mp4",
+        label="SYNTHETIC: rendered head, no real person",
+        told=words.no_reading,
+        tracks=figures["face"]["tracks"],
+        pictures=pictures,
+    )
+    shutil.copytree(out, tmp_path / "page")
+    (tmp_path / "page" / "index.html").write_text(shown, "utf-8")
+    files = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "page"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), files) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for width in (1280, 360):
+            page = new_page(viewport={"width": width, "height": 800})
+            page.goto(f"http://127.0.0.1:{server.server_port}/index.html", wait_until="networkidle")
+            assert page.get_attribute("html", "lang") == language
+            assert axe(page) == ()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("document.images[0].naturalWidth") > 0
+        server.shutdown()
 
 
 def test_faces_are_shown_only_of_what_says_that_it_is_synthetic(tmp_path: Path) -> None:
