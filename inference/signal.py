@@ -124,7 +124,7 @@ class Quality(_Frozen):
     """How much evidence the signal stands on and what was wrong with it.
 
     Attributes:
-        face_s: Seconds in which the citizen's face passed the gates.
+        face_s: Seconds in which the citizen's face was read.
         speech_s: Seconds of the citizen's own speech that were read.
         utterances: Citizen utterances that gave text.
         noise_dbfs: Level of the citizen's channel outside speech; None without voice.
