@@ -17,6 +17,7 @@ import cv2
 from inference.face_moments import Glance
 from inference.face_quality import Rejection, crop_face, reject
 from inference.following import Follower
+from inference.mouth_cover import CoverHistory
 from inference.seat import Seat
 from inference.tracking import FaceTracker, Track
 from inference.zones import SeatZone, frame_size
@@ -68,6 +69,7 @@ class CitizenWatch:
         self._tracker = FaceTracker(config.tracking)
         self._seat = Seat(config.seat)
         self._follower = Follower(config.following)
+        self._covers = CoverHistory(config.gates.cover_span_s)
         self._calls: dict[int, int] = {}
         self._rejections: Counter[Rejection] = Counter()
         self._citizen: Track | None = None
@@ -200,6 +202,9 @@ class CitizenWatch:
         """Return the face if it passes the gates; an unfit one is tried again at the next detection."""
         crop = crop_face(pixels, track.box)
         reason = Rejection.CUT_OFF if crop is None else reject(crop, track.box, self._config.gates)
+        if reason in {None, Rejection.MOUTH_COVERED}:
+            covered = self._covers.take(track.track_id, now, covered=reason is not None)
+            reason = Rejection.MOUTH_COVERED if covered else None
         if not self._readable:
             reason = Rejection.CAMERA
         if crop is None or reason is not None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from inference.errors import SettingError
 from inference.face_pose import head_pose
+from inference.mouth_cover import mouth_sight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +41,8 @@ class Rejection(StrEnum):
     TOO_BRIGHT = "too_bright"
     FLAT = "flat"
     BLURRED = "blurred"
+    MOUTH_COVERED = "mouth_covered"
+    """By a mask, a scarf or a hand."""
     CAMERA = "camera"
     """The camera is covered, out of focus, frozen or moved: what looks like a face there is not read."""
 
@@ -62,6 +65,10 @@ class GateConfig:
         min_sharpness: Smallest share of fine detail in the face's variance: in-focus faces
             measure 0.28 to 1.0, the same faces blurred by a 64th of their width 0.04 to 0.14,
             by a 32nd 0.007 to 0.03.
+        min_mouth: Least structure where the mouth is, as `mouth_cover` measures it.
+        max_tint: Largest difference of colour between jaw and cheeks, as measured there.
+        cover_span_s: A mouth also counts as covered where it was in half of the pictures of so many
+            seconds: a mask stays on when one picture of it looks bare.
     """
 
     min_side_px: int = 48
@@ -74,6 +81,9 @@ class GateConfig:
     max_brightness: float = 225.0
     min_contrast: float = 10.0
     min_sharpness: float = 0.02
+    min_mouth: float = 0.012
+    max_tint: float = 0.3
+    cover_span_s: float = 3.0
 
     def __post_init__(self) -> None:
         """Refuse limits that no face can meet."""
@@ -98,11 +108,15 @@ class FaceCrop:
         pixels: BGR view into the frame; never empty.
         side_px: Side of the square before clipping.
         cut: Share of that side that lay outside the frame, the larger of both axes.
+        left_px: Column of the frame at which the pixels begin.
+        top_px: Row of the frame at which they begin.
     """
 
     pixels: NDArray[np.uint8]
     side_px: float
     cut: float
+    left_px: int = 0
+    top_px: int = 0
 
 
 def crop_face(image: NDArray[np.uint8], box: Box) -> FaceCrop | None:
@@ -117,7 +131,7 @@ def crop_face(image: NDArray[np.uint8], box: Box) -> FaceCrop | None:
     # The box itself counts: a square that leaves the frame beside a narrow face cuts nothing of it.
     cut_x = max(0.0, -left, left + side - width) - (side - box.width) / 2
     cut_y = max(0.0, -top, top + side - height) - (side - box.height) / 2
-    return FaceCrop(image[y1:y2, x1:x2], side, max(0.0, cut_x, cut_y) / side)
+    return FaceCrop(image[y1:y2, x1:x2], side, max(0.0, cut_x, cut_y) / side, x1, y1)
 
 
 def reject(crop: FaceCrop, box: Box, config: GateConfig) -> Rejection | None:
@@ -128,7 +142,20 @@ def reject(crop: FaceCrop, box: Box, config: GateConfig) -> Rejection | None:
         return Rejection.CUT_OFF
     if not config.min_aspect <= box.width / box.height <= config.max_aspect:
         return Rejection.NOT_FRONTAL
-    return _reject_pose(box, config) or _reject_light(_grey(crop), config)
+    return (
+        _reject_pose(box, config)
+        or _reject_light(_grey(crop), config)
+        or (Rejection.MOUTH_COVERED if mouth_covered(crop, box, config) else None)
+    )
+
+
+def mouth_covered(crop: FaceCrop, box: Box, config: GateConfig) -> bool:
+    """Tell whether something hides the mouth; without landmarks nobody can tell, and it counts as bare."""
+    if box.landmarks is None:
+        return False
+    landmarks = tuple((x - crop.left_px, y - crop.top_px) for x, y in box.landmarks)
+    sight = mouth_sight(crop.pixels, landmarks)
+    return sight is not None and (sight.structure < config.min_mouth or sight.tint > config.max_tint)
 
 
 def _reject_pose(box: Box, config: GateConfig) -> Rejection | None:
