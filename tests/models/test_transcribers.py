@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,6 +96,17 @@ def test_speech_beyond_one_call_is_not_lost(real: EngineTranscriber, shared: Pat
     text = real.transcribe(long)
     assert text.startswith("bối cảnh")
     assert text.endswith("được không")
+
+
+@pytest.mark.long
+def test_a_recording_of_270_s_keeps_the_words_of_its_pieces(real: EngineTranscriber, shared: Path) -> None:
+    long = np.concatenate([sound(path) for path in clips(shared)])[: 270 * SAMPLE_RATE_HZ]
+    assert long.size == 270 * SAMPLE_RATE_HZ
+    step = 15 * SAMPLE_RATE_HZ
+    alone = [real.transcribe(long[at : at + step]) for at in range(0, long.size, step)]
+    expected = " ".join(alone).split()
+    matched = SequenceMatcher(None, expected, real.transcribe(long).split(), autojunk=False)
+    assert sum(block.size for block in matched.get_matching_blocks()) >= 0.95 * len(expected)
 
 
 def test_a_read_only_slice_of_a_stereo_array_is_taken(real: EngineTranscriber, shared: Path) -> None:
