@@ -39,7 +39,7 @@ from models.text_sentiment import FACTORS, SENTIMENTS, Weights
 
 SEED: Final = 20_240_601
 _FOLDS: Final = 4
-_STRENGTHS: Final = (0.5, 1.0, 3.0)
+_STRENGTHS: Final = (1.0, 3.0)
 _ASR_RATE: Final = 0.17
 _DIALECT: Final = 0.3
 _CERTAIN_ACCURACY: Final = 0.8
@@ -162,7 +162,7 @@ def fit(most: int) -> tuple[Weights, dict[str, object]]:
     groups = np.array([index for index, _ in made])
     utterances = [item for _, item in made]
     sentiment, factors = _labels(utterances)
-    spoken = np.array([frames[index].spoken for index in groups])
+    free = np.array([frames[index].free for index in groups])
     texts = [item.text for item in utterances]
     rows, topic_rows = matrix_of(texts, topics=False), matrix_of(texts, topics=True)
     print(f"{len(frames)} frames, {len(utterances)} utterances", file=sys.stderr)  # noqa: T201 - progress of a command
@@ -170,12 +170,12 @@ def fit(most: int) -> tuple[Weights, dict[str, object]]:
     tried: dict[float, tuple[float, NDArray[np.float64]]] = {}
     for strength in _STRENGTHS:
         scores = _out_of_frame(rows, sentiment, groups, strength)
-        quality = float(f1_score(sentiment[spoken], scores[spoken].argmax(axis=1), average="macro"))
+        quality = float(f1_score(sentiment[free], scores[free].argmax(axis=1), average="macro"))
         tried[strength] = (quality, scores)
         print(f"C={strength}: macro-F1 {quality:.3f} over unseen free sentences", file=sys.stderr)  # noqa: T201 - as above
     strength = max(tried, key=lambda option: tried[option][0])
-    scores = tried[strength][1][spoken]
-    temperature = _temperature(scores, sentiment[spoken])
+    scores = tried[strength][1][free]
+    temperature = _temperature(scores, sentiment[free])
     table, bias = _fit_scores(rows, sentiment, weights, strength)
     columns, biases, thresholds = [], [], []
     for number, name in enumerate(FACTORS):
@@ -192,13 +192,13 @@ def fit(most: int) -> tuple[Weights, dict[str, object]]:
         factor_bias=np.array(biases, dtype=np.float32),
         temperature=temperature,
         threshold=np.array(thresholds, dtype=np.float32),
-        certain_from=_certain_from(scores, sentiment[spoken], temperature),
+        certain_from=_certain_from(scores, sentiment[free], temperature),
     )
     report: dict[str, object] = {
         "frames": len(frames),
         "utterances": len(utterances),
         "strength": strength,
-        "free_sentences": int(sum(frame.spoken for frame in frames)),
+        "free_sentences": int(sum(frame.free for frame in frames)),
         "certain_from": round(fitted.certain_from, 2),
         "macro_f1_unseen_free_sentences": {str(option): round(tried[option][0], 4) for option in tried},
         "temperature": round(fitted.temperature, 3),
@@ -239,7 +239,7 @@ def main() -> None:
     """Fit, write the weights and the held-back manifest, print what was measured as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE, help="where the weights go")
-    parser.add_argument("--per-frame", type=int, default=12, help="utterances a frame gives at most")
+    parser.add_argument("--per-frame", type=int, default=24, help="utterances a frame gives at most")
     arguments = parser.parse_args()
     weights, report = fit(arguments.per_frame)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -47,8 +47,13 @@ class Frame:
 
     @property
     def spoken(self) -> bool:
-        """Whether the frame is a free sentence of `speech/`."""
+        """Whether the frame stands in `speech/`."""
         return self.origin.startswith(f"{_SPEECH}/")
+
+    @property
+    def free(self) -> bool:
+        """Whether the line is a sentence of `speech/` without slots."""
+        return self.spoken and _SLOT.search(self.pattern) is None
 
     @property
     def held_back(self) -> bool:
