@@ -1,4 +1,4 @@
-"""Evaluation commands: `hailong eval expression|detection|anonymiser|transcription|redaction|sentiment`.
+"""Evaluation commands: `hailong eval expression|detection|anonymiser|transcription|redaction|sentiment|tone`.
 
 Each measures what is shipped on the user's own labelled data; nothing is fitted. Progress
 goes to standard error; with `--json`, standard output is exactly one JSON object.

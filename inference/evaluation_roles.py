@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.voice_activity import VoiceActivity
 
 RATE_HZ: Final = 16_000
-_TURN_LEVEL_DBFS: Final = -26.0
+TURN_LEVEL_DBFS: Final = -26.0
 _ACTIVE_DB: Final = -25.0  # a window this much under its turn's level holds no speech that counts
 _PATH_DELAY: Final = (16, 48)  # 1 to 3 ms: 0.3 to 1 m further to the other microphone
 
@@ -100,16 +100,15 @@ def mix(
     turns: list[tuple[int, int, Role]] = []
     for index, (start, turn) in enumerate(zip(starts, order, strict=True)):
         person = index % 2
-        voice = _levelled(turn)
+        voice = levelled(turn)
         voices[person, start : start + voice.shape[0]] += voice
         turns.append((start, start + voice.shape[0], (Role.CITIZEN, Role.OFFICER)[person]))
-    threshold = 10.0 ** ((_TURN_LEVEL_DBFS + _ACTIVE_DB) / 10.0)
     for person in range(2):
-        speaks[person] = np.mean(np.square(voices[person].reshape(-1, WINDOW)), axis=1) > threshold
-    noise_level = 10.0 ** ((_TURN_LEVEL_DBFS - snr_db) / 20.0)
+        speaks[person] = speaking_windows(voices[person])
+    noise_level = 10.0 ** ((TURN_LEVEL_DBFS - snr_db) / 20.0)
     microphones = np.stack(
         [
-            voices[person] + _path(voices[1 - person], bleed_db, rng) + _pink(length, rng) * noise_level
+            voices[person] + _path(voices[1 - person], bleed_db, rng) + pink(length, rng) * noise_level
             for person in range(2)
         ]
     )
@@ -160,13 +159,19 @@ def _share(true: NDArray[np.bool_]) -> float:
     return float(true.mean()) if true.size else 0.0
 
 
-def _levelled(turn: NDArray[np.int16]) -> NDArray[np.float64]:
+def speaking_windows(voice: NDArray[np.float64], level_db: float = 0.0) -> NDArray[np.bool_]:
+    """Tell which windows of a clean voice hold speech that counts; its usual level is `level_db` off."""
+    threshold = 10.0 ** ((TURN_LEVEL_DBFS + _ACTIVE_DB + level_db) / 10.0)
+    return np.asarray(np.mean(np.square(voice.reshape(-1, WINDOW)), axis=1) > threshold)
+
+
+def levelled(turn: NDArray[np.int16]) -> NDArray[np.float64]:
     """Bring a turn to the common level; silence around its words does not count."""
     sound = turn / 32768.0
     powers = np.square(sound)
     loud = powers[powers > powers.mean() / 10.0] if powers.size else powers
     level = float(np.sqrt(loud.mean() / 2.0)) if loud.size else 1.0
-    return np.asarray(sound * (10.0 ** (_TURN_LEVEL_DBFS / 20.0) / max(level, 1e-6)))
+    return np.asarray(sound * (10.0 ** (TURN_LEVEL_DBFS / 20.0) / max(level, 1e-6)))
 
 
 def _path(voice: NDArray[np.float64], bleed_db: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -182,7 +187,7 @@ def _path(voice: NDArray[np.float64], bleed_db: float, rng: np.random.Generator)
     return np.asarray(np.fft.irfft(spectrum, size)[: voice.shape[0]])
 
 
-def _pink(length: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def pink(length: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return noise of unit power whose power falls with frequency, as in a room."""
     spectrum = np.fft.rfft(rng.standard_normal(length))
     frequency = np.maximum(np.fft.rfftfreq(length, 1.0 / RATE_HZ), 50.0)

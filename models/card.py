@@ -30,6 +30,7 @@ class Task(StrEnum):
     FACE_DETECTION = "face-detection"
     EXPRESSION = "expression"
     VOICE_ACTIVITY = "voice-activity"
+    DIARISATION = "diarisation"
     TRANSCRIPTION = "transcription"
     TEXT_SENTIMENT = "text-sentiment"
 
