@@ -42,7 +42,10 @@ _PROGRAMS: Final = {
     "central": _Program("api.commands", "central", "Run the central service.", "central"),
     "models": _Program("models.commands", "models", "List, verify, import and export models.", "edge"),
     "anonymise": _Program(
-        "inference.anonymise_command", "anonymise", "Write a recording or pictures anew without faces.", "edge"
+        "inference.anonymise_command",
+        "anonymise",
+        "Write a recording or pictures anew without faces.",
+        "edge",
     ),
     "eval": _Program("inference.commands", "evaluate", "Measure models on evaluation data.", "edge"),
     "consent": _Program("consent.commands", "consent", "Inspect and verify the consent log.", None),

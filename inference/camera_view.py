@@ -1,6 +1,6 @@
 """Whether a camera still sees what it was aimed at: covered, dark, dazzled, defocused, frozen, moved.
 
-Looks once a second of capture time at permitted frames, beside the reading of faces; no reading is made of it.
+Looks once a second of capture time at permitted frames, beside the face reader; no reading is made of it.
 It tells people what to do at the counter, and the face reader which stretches not to read.
 
 What is kept between frames is small and shows nobody. A look is 64 by 36 grey values and lives for seconds.
