@@ -62,8 +62,9 @@ def run_bench(
     quiet_logs()
     try:
         settings = None if config is None else load_config(config)
-    except CaptureError as error:
-        raise typer.BadParameter(str(error)) from error
+    except CaptureError as error:  # in one line as it stands: a box would break the path
+        typer.echo(f"hailong: {error}", err=True)
+        raise typer.Exit(2) from error
     typer.echo(f"edge: {media.name} …", err=True)
     record: dict[str, Any] = {"machine": machine(), "edge": measure_edge(media, settings)}
     if faces:

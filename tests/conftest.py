@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import hypothesis
 import pytest
+import structlog
 
 from setup.layout import NPM, RECORDINGS, ROOT
 
@@ -112,6 +113,14 @@ def npm() -> Path:
 def seed() -> int:
     """The seed of this run, printed in the header; set HAILONG_SEED for another."""
     return _SEED
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """Undo a command's choice of where logs go: its stream is closed when the test ends."""
+    kept = structlog.get_config()
+    yield
+    structlog.configure(**kept)
 
 
 @pytest.fixture

@@ -321,7 +321,7 @@ def test_the_page_works_without_a_script(kiosk: SignedCounter, new_page: NewPage
     options: dict[str, Any] = {"java_script_enabled": False, "has_touch": True}
     page = new_page(**options)
     page.goto(kiosk.officer_server.link)
-    page.get_by_role("button", name="Mời người tiếp theo").tap()
+    page.get_by_role("button", name="Mời người tiếp theo", exact=True).tap()
     page.get_by_role("heading", name="Đang phục vụ").wait_for()
     page.goto(kiosk.url())
     choose(page, "image", "no")
