@@ -73,8 +73,6 @@ def head_pose(landmarks: Landmarks) -> HeadPose | None:
     turned = math.atan2(nose_x, _NOSE_OUT * eyes)
     bent = math.atan((nose_y / mouth_y - _NOSE_DOWN) / _NOSE_OUT_OF_HEIGHT)
     tilted = math.atan2(across_y, across_x)
-    if not all(
-        map(math.isfinite, (turned, bent, tilted))
-    ):  # far enough apart to overflow
+    if not all(map(math.isfinite, (turned, bent, tilted))):  # far enough apart to overflow
         return None
     return HeadPose(math.degrees(turned), math.degrees(bent), math.degrees(tilted))
