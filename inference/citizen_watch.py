@@ -18,6 +18,7 @@ from inference.face_moments import Glance
 from inference.face_quality import Rejection, crop_face, reject
 from inference.following import Follower
 from inference.mouth_cover import CoverHistory
+from inference.neighbours import Neighbours
 from inference.seat import Seat
 from inference.tracking import FaceTracker, Track
 from inference.zones import SeatZone, frame_size
@@ -68,6 +69,7 @@ class CitizenWatch:
         self._config = config
         self._tracker = FaceTracker(config.tracking)
         self._seat = Seat(config.seat)
+        self._neighbours = Neighbours(config.seat.neighbour_s)
         self._follower = Follower(config.following)
         self._covers = CoverHistory(config.gates.cover_span_s)
         self._calls: dict[int, int] = {}
@@ -154,6 +156,7 @@ class CitizenWatch:
         self._segment = segment
         self._tracker.clear()
         self._seat.clear()
+        self._neighbours.clear()
         self._follower.clear()
         self._citizen = None
         self._detected_ns = self._shown_ns = None
@@ -165,7 +168,9 @@ class CitizenWatch:
         self.detections += 1
         self._detected_ns = now
         self._number(tracks)
-        seen = self._seat.take([track for track in tracks if self._zone.holds(track.box, width, height)], now)
+        present = [track for track in tracks if self._zone.holds(track.box, width, height)]
+        self._neighbours.take([track for track in tracks if track not in present], now)
+        seen = self._seat.take(present, now, neighbours=self._neighbours.among(present))
         self._citizen = seen.citizen
         self._follower.clear()
         self._glance = Glance(

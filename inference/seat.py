@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from inference.errors import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from inference.tracking import Track
     from models.face_detectors import Box
@@ -25,6 +25,8 @@ _MISSED: Final = 1
 """Detections in a row without the second face that do not end its stretch."""
 _HITS: Final = 2
 """Detections from which a track is more than a flash of the detector."""
+_CITIZENS_KEPT: Final = 64
+"""Latest tracks of the citizen that are remembered."""
 _PIECE_NS: Final = _NS // 2
 """What one detection stands for, at most."""
 
@@ -47,6 +49,8 @@ class SeatConfig:
         second_face_score: Detector's score that both faces then need.
         double_share: Two boxes of which one covers this share of the other are one face found twice.
         stall_s: A stretch ends when nothing was detected for longer.
+        neighbour_s: Seconds outside the seat from which a face is a neighbour's: after somebody else has
+            sat in the seat, it is not read there.
     """
 
     second_face_height: float = 0.4
@@ -60,6 +64,7 @@ class SeatConfig:
     second_face_score: float = 0.5
     double_share: float = 0.5
     stall_s: float = 1.5
+    neighbour_s: float = 2.0
 
     def __post_init__(self) -> None:
         """Refuse limits that end sessions by chance or never."""
@@ -85,6 +90,7 @@ class SeatConfig:
             ("settle_s", self.settle_s),
             ("hold_s", self.hold_s),
             ("stall_s", self.stall_s),
+            ("neighbour_s", self.neighbour_s),
         ):
             if not 0.0 <= seconds <= 60.0:  # noqa: PLR2004 - as above
                 raise SettingError(f"{name} is {seconds}; it is a time from 0 to 60 seconds.")
@@ -117,6 +123,7 @@ class Seat:
         """Start with an empty seat."""
         self._config = config or SeatConfig()
         self._citizen: int | None = None
+        self._citizens: deque[int] = deque(maxlen=_CITIZENS_KEPT)
         self._usual_px: float | None = None
         self._held = _Stretch(missed_s=1.0)
         self._sure = _Stretch(missed_s=self._config.stall_s)
@@ -140,8 +147,16 @@ class Seat:
         """Whether a second face was sure and stayed; once true, always true."""
         return self._sustained
 
-    def take(self, present: Sequence[Track], now_ns: int) -> Occupancy:
-        """Take the tracks that one detection found at the seat."""
+    def take(
+        self, present: Sequence[Track], now_ns: int, *, neighbours: Collection[int] = frozenset()
+    ) -> Occupancy:
+        """Take the tracks that one detection found at the seat.
+
+        Args:
+            present: Those tracks.
+            now_ns: When it was, capture time.
+            neighbours: Numbers of tracks that stayed beside the seat before.
+        """
         if not present:
             self._count(near=(), now_ns=now_ns)
             return Occupancy((), None, second_face=False)
@@ -152,7 +167,8 @@ class Seat:
         self._faces_max = max(self._faces_max, len(near))
         self._count(near, now_ns)
         second = self._lost_sight(near, now_ns) or len(near) > 1
-        citizen = None if second else self._seated(largest, now_ns)
+        moved_in = largest.track_id in neighbours and self._taken_before(largest)
+        citizen = None if second or moved_in else self._seated(largest, now_ns)
         return Occupancy(tuple(present), citizen, second)
 
     def clear(self) -> None:
@@ -168,6 +184,10 @@ class Seat:
         if self._usual_px is not None:
             self._usual_px *= ratio
 
+    def _taken_before(self, track: Track) -> bool:
+        """Tell whether somebody sat here, and never this track: then people have changed places."""
+        return self._usual_px is not None and track.track_id not in self._citizens
+
     def _seated(self, largest: Track, now_ns: int) -> Track | None:
         """Return the only face of its size if it may be the citizen's."""
         height_px = largest.box.height
@@ -178,6 +198,7 @@ class Seat:
             if close and now_ns - largest.first_ns < self._config.settle_s * _NS:
                 return None  # somebody between the citizen and the camera
             self._citizen = largest.track_id
+            self._citizens.append(largest.track_id)
         # A slow mean: the citizen may lean back, a smaller stranger may not creep in.
         self._usual_px = height_px if self._usual_px is None else 0.95 * self._usual_px + 0.05 * height_px
         return largest

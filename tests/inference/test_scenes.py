@@ -48,8 +48,17 @@ SCENES = {
     "officer-only-on-the-other-side": Scene((Person("officer", "neutral", 0.85, 0.42),)),
     "empty-seat": Scene(()),
     "citizen-and-officer": Scene((OFFICER, CITIZEN), frozenset({"citizen"})),
-    # Whoever sits in the citizen's seat is the citizen: nothing but a counter event tells otherwise.
+    # Whoever had a place beside the seat does not become the citizen by walking into it.
     "swapped-seats": Scene(
+        (
+            Person("first", "satisfied", 0.5, 0.45, x_to=0.85, moving_s=(2.5, 3.1)),
+            Person("second", "neutral", 0.15, 0.42, x_to=0.5, moving_s=(3.1, 5.1)),
+        ),
+        frozenset({"first"}),
+        seconds=8.0,
+    ),
+    # So fast that no track follows them: nothing but a counter event tells who sits there.
+    "swapped-seats-in-a-moment": Scene(
         (
             Person("first", "satisfied", 0.5, 0.45, x_to=0.85, moving_s=(2.5, 3.1)),
             Person("second", "neutral", 0.15, 0.42, x_to=0.5, moving_s=(3.1, 3.7)),

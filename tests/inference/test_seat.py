@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.errors import SettingError
+from inference.neighbours import Neighbours
 from inference.seat import Seat, SeatConfig
 from inference.tracking import Track
 from models.face_detectors import Box
@@ -130,6 +131,30 @@ def test_whoever_hides_the_citizen_is_not_read_at_once() -> None:
     taken = [seat.take([track], track.seen_ns).citizen is not None for track in close]
     assert taken.index(True) == 20, "five seconds"
     assert not seat.sustained
+
+
+def test_a_neighbour_who_takes_the_seat_after_the_citizen_is_not_read() -> None:
+    seat = Seat()
+    assert read(seat, [[ONE]] * 4) == [1] * 4
+    moved_in = [seat.take([at(2, 210, now)], now * STEP, neighbours={2}) for now in range(12, 40)]
+    assert [seen.citizen for seen in moved_in] == [None] * 28
+    back = seat.take([at(1, 200, 44)], 44 * STEP, neighbours={1, 2})
+    assert back.citizen is not None, "the citizen's own track is the citizen's, wherever it was meanwhile"
+
+
+def test_the_first_in_the_seat_may_have_waited_beside_it() -> None:
+    assert Seat().take([at(1, 200, 0)], 0, neighbours={1}).citizen is not None
+
+
+def test_who_stays_outside_is_a_neighbour_and_who_passes_is_not() -> None:
+    neighbours = Neighbours(stay_s=2.0)
+    stays = passes = CITIZEN
+    for now in range(9):
+        stays, passes = at(1, 200, now), at(2, 350, now)
+        neighbours.take([stays, passes] if now < 7 else [stays], now * STEP)
+    assert neighbours.among([stays, passes]) == {1}
+    neighbours.clear()
+    assert neighbours.among([stays, passes]) == set()
 
 
 @pytest.mark.parametrize(
