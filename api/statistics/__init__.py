@@ -1,0 +1,1 @@
+"""The statistics of published figures: pure arithmetic, no database, no pages."""
