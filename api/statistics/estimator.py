@@ -98,7 +98,7 @@ class Pairs:
             return cls(len(satisfied), sum(satisfied))
         if len(scores) != len(satisfied):
             raise SumsInvalid(
-                f"{len(satisfied)} ballots and {len(scores)} scores: every ballot of the stratum needs its own; "
+                f"{len(satisfied)} ballots and {len(scores)} scores: each ballot of the stratum needs one; "
                 "put visits without one into a stratum of their own."
             )
         return cls(
