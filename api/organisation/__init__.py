@@ -1,0 +1,1 @@
+"""Who belongs where and when: levels, areas, one-stop units, counters; transactions; samples."""

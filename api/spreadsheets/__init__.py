@@ -1,0 +1,1 @@
+"""Tables as offices send them, CSV and XLSX, read as a stream with a place for every fault."""

@@ -1,0 +1,1 @@
+"""What people said on every channel: questionnaires, imports of ballots, counts of answers."""
