@@ -7,7 +7,7 @@ from typing import Final
 
 from inference import name_words as words
 from inference.lexicon import Lexicon
-from inference.name_extent import name_end, word_at
+from inference.name_extent import is_word, name_end, word_at
 from inference.redaction_spans import STAND_INS
 from inference.spoken_numbers import NUMBER_WORDS
 
@@ -20,9 +20,15 @@ def full_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     token, following = tokens[at], word_at(tokens, at + 1)
     if not following or following in STAND_INS or (token, following) in lex.ordinary_pairs:
         return 0
+    cued = _is_cued(tokens, at)
+    third = word_at(tokens, at + 2)
+    bare = (
+        cued and token in words.TONELESS_SURNAMES and (following + third).isascii() and third not in STAND_INS
+    )
     if _is_toneless(token, following):
         return name_end(tokens, at, lex)
-    cued = _is_cued(tokens, at)
+    if bare and third and not {following, third} & words.NAME_STOP and following not in lex.ordinary:
+        return max(at + len((token, following, third)), name_end(tokens, at, lex))
     if token in lex.sure_surnames:
         return name_end(tokens, at, lex) if _after_sure(tokens, at, lex, cued=cued) else 0
     if token in lex.weak_surnames and _after_weak(tokens, at, lex, cued=cued):
@@ -84,9 +90,23 @@ def minority_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     if token in lex.leads and clan:
         return name_end(tokens, at + 2, lex)
     open_lead = (family or token in lex.leads) and following not in lex.ordinary
+    if family_with_middle(tokens, at, lex):
+        return name_end(tokens, at, lex)
     if open_lead and (_is_cued(tokens, at) or clan or (family and following in lex.given)):
         return name_end(tokens, at + 1, lex)
     return 0
+
+
+def family_with_middle(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
+    """Tell whether a family name has a middle name of the Kinh and a given name: "lò văn hiền"."""
+    following, third = word_at(tokens, at + 1), word_at(tokens, at + 2)
+    if tokens[at] not in lex.minority_surnames - words.NAME_STOP - {"già", "hờ", "bàn"}:
+        return False
+    given = third in lex.given or third not in lex.ordinary
+    pair = (following, third) in lex.ordinary_pairs
+    return (
+        following in {"văn", "thị"} and is_word(third) and third not in words.NAME_STOP and given and not pair
+    )
 
 
 def with_particle(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:

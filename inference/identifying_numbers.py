@@ -64,15 +64,20 @@ def _spans(tokens: Sequence[str], runs: Sequence[Run]) -> Iterator[Span]:
         taken.append(_identifies(tokens, run, cued=cue))
         if taken[-1]:
             known = run.end
-    _spread(tokens, runs, taken)
-    for run, cue, found in zip(runs, cued, taken, strict=True):
+    joined = _spread(tokens, runs, taken)
+    for index, (run, cue, found) in enumerate(zip(runs, cued, taken, strict=True)):
         if found:
-            yield Span(Kind.NUMBER, *_with_letters(tokens, run, cued=cue))
+            start, end = _with_letters(tokens, run, cued=cue)
+            # A correction between two pieces of one number goes with them: it is no opinion of anything.
+            if index in joined and words.CORRECTIONS.issuperset(tokens[runs[index - 1].end : run.start]):
+                start = runs[index - 1].end
+            yield Span(Kind.NUMBER, start, end)
 
 
 def _with_letters(tokens: Sequence[str], run: Run, *, cued: bool) -> tuple[int, int]:
     """Return the stretch of a run with the letters of a plate or code beside it."""
     start, end = run.start, run.end
+    cued = cued or len(run.digits) >= _LONG
     while cued and start > 0 and tokens[start - 1] in LETTERS - words.CUE_FILLERS:
         start -= 1
     after = (LETTERS - words.CUE_FILLERS) | words.CODE_SIGNS
@@ -118,7 +123,9 @@ def _identifies(tokens: Sequence[str], run: Run, *, cued: bool) -> bool:
     lettered = any(token in LETTERS for token in tokens[run.start : run.end])
     if lettered and count >= _LETTERED:
         return True
-    alone = count >= _ALONE and run.end - run.start >= _MOSTLY * len(tokens)
+    # No count and no amount begins with a zero read aloud: three digits are the start of a telephone number.
+    zero = run.digits.startswith("0") and tokens[run.start + 1 : run.start + 2] != ["phẩy"]
+    alone = count >= _ALONE and (zero or run.end - run.start >= _MOSTLY * len(tokens))
     return run.by_digit and (count >= _BY_DIGIT or alone) and not _is_year(tokens, run)
 
 
@@ -164,30 +171,36 @@ def _is_year(tokens: Sequence[str], run: Run) -> bool:
     return len(digits) == _YEAR_DIGITS and digits[:2] in {"19", "20"}
 
 
-def _spread(tokens: Sequence[str], runs: Sequence[Run], taken: list[bool]) -> None:
+def _spread(tokens: Sequence[str], runs: Sequence[Run], taken: list[bool]) -> frozenset[int]:
     """Take the rest of a number that was said in pieces, with doubts and corrections between.
 
     Pieces read digit by digit that follow each other over such words are one number; it
     goes when a piece of it goes, or when its pieces are long enough together.
+
+    Returns:
+        The runs that go on with the number of the run before them.
     """
     chain: list[int] = []
+    joined: set[int] = set()
     for index, run in enumerate(runs):
         if chain and not (_joins(tokens, runs[chain[-1]], run) and _is_piece(tokens, run)):
-            _take_chain(runs, chain, taken)
+            joined |= _take_chain(runs, chain, taken)
             chain = []
         if taken[index] or _is_piece(tokens, run):
             chain.append(index)
         elif chain:
-            _take_chain(runs, chain, taken)
+            joined |= _take_chain(runs, chain, taken)
             chain = []
-    _take_chain(runs, chain, taken)
+    return frozenset(joined | _take_chain(runs, chain, taken))
 
 
-def _take_chain(runs: Sequence[Run], chain: Sequence[int], taken: list[bool]) -> None:
+def _take_chain(runs: Sequence[Run], chain: Sequence[int], taken: list[bool]) -> set[int]:
     heard = sum(len(runs[index].digits) for index in chain)
-    if len(chain) > 1 and (heard >= _LONG or any(taken[index] for index in chain)):
-        for index in chain:
-            taken[index] = True
+    if len(chain) <= 1 or not (heard >= _LONG or any(taken[index] for index in chain)):
+        return set()
+    for index in chain:
+        taken[index] = True
+    return set(chain[1:])
 
 
 def _is_piece(tokens: Sequence[str], run: Run) -> bool:

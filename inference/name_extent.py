@@ -63,7 +63,9 @@ def _belongs(tokens: Sequence[str], start: int, at: int, lex: Lexicon, *, unknow
     number = token in NUMBER_WORDS and is_number_word(following) and before not in lex.sure_middles
     if not is_word(token) or changes_into(tokens, at, lex) or next_person or number:
         return False
-    if before in words.TONELESS_MIDDLES and count == _WITH_MIDDLE:
+    if (before in words.TONELESS_MIDDLES and count == _WITH_MIDDLE) or _closes_a_full_name(
+        tokens, start, at, lex
+    ):
         return True
     if before in lex.sure_middles and count < _FULL:
         return token not in words.NAME_STOP or token in lex.given
@@ -77,6 +79,20 @@ def _belongs(tokens: Sequence[str], start: int, at: int, lex: Lexicon, *, unknow
     known = _is_listed(tokens, start, at, lex) or (unknown and (strange or token not in lex.ordinary))
     long_enough = count >= (_FULL if surname else _GIVEN_ALONE) and token in lex.ordinary - lex.sure_given
     return known and not compound and not long_enough
+
+
+def _closes_a_full_name(tokens: Sequence[str], start: int, at: int, lex: Lexicon) -> bool:
+    """Tell whether any word at `at` is the given name that a surname and a middle name wait for.
+
+    "trần quang khoản", "ngô trúc vụ": a middle name hardly ends a name, so the word after it
+    does where the sentence or the thought ends with it.
+    """
+    if at - start != _WITH_MIDDLE or tokens[start] not in lex.sure_surnames | lex.weak_surnames:
+        return False
+    middle, token, following = tokens[at - 1], tokens[at], word_at(tokens, at + 1)
+    if middle not in lex.middles or token in words.NAME_STOP or token in NUMBER_WORDS:
+        return False
+    return not following or following in words.AFTER_FULL_NAME
 
 
 def _is_listed(tokens: Sequence[str], start: int, at: int, lex: Lexicon) -> bool:

@@ -108,6 +108,23 @@ quê họ em chị anh cháu tôi tui mới gọi đi không dân thôi nghen he
     """
 )
 """Words after which a given name that could be another word is a name."""
+AFTER_FULL_NAME: Final = _words("ạ ơi nhé nha nè sinh là mẹ bố và với trú quê đây")
+"""Words that seldom stand right after anything but the end of a full name."""
+SAYING: Final = _words("bảo nói dặn hẹn kêu hướng")
+"""What somebody does who was just named by title and given name: "anh trình bảo"."""
+MEETING: Final = PhraseBook(
+    """
+nhờ / gặp / gửi / cảm ơn / thay / hỏi / mời / tìm / vừa nãy / hôm qua / hôm trước / lúc nãy / theo / giao cho
+    """
+)
+"""Words before a title after which a person is met, not addressed: "nhờ anh trực"."""
+NOT_CALLED: Final = _words(
+    """
+hay đang đã sẽ cũng chắc thêm cả có lại cứ vẫn tin tính đều chính học được thật ý mới tự không chưa còn đừng
+chỉ tiếp ghi phải cần đi đến sang thường giao điền
+    """
+)
+"""Syllables of given names that after a title are a verb or an adverb whatever follows."""
 COUNTED: Final = _words(
     "nay ngoái đứa sau trước tuổi lần bữa bận lượt mươi trăm nghìn ngàn vợ bên đời anh chị mẹ bố ông bà"
 )

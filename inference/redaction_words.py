@@ -31,8 +31,8 @@ cuối là / ba số cuối / hai số cuối / bốn số cuối / số con / s
 số bà / nhập số / sổ hộ khẩu số / sổ đỏ / sổ hồng / giấy chứng nhận / thẻ bảo hiểm / mã tra / chiếc xe /
 xe máy / ô tô / số dế / số zalo / sổ số / số xe / đăng ký xe / thẻ ngân hàng / mã vận đơn / số biên / số
 seri / giấy biên nhận / số nớ / quyển / hồ sơ mã / số mới là / số nữa là / số sau là / số đầu là / số
-giữa là / số còn lại / mã số doanh nghiệp / mã hẹn / mã xác thực / số phiếu / phiếu thu / mã bưu điện /
-số lưu
+giữa là / số còn lại / mã / tra mã / mã là / mã số doanh nghiệp / mã hẹn / mã xác thực / số phiếu / phiếu thu /
+mã bưu điện / số lưu
     """
 )
 """Phrases after which even a short number names a person or a dossier."""
@@ -164,10 +164,12 @@ DOUBTS: Final = _words(
 à ạ ờ ừ ừm ơ í ý ý dạ vâng không phải nhầm rồi xin lỗi quên đợi chờ chút tí tý xíu gì nữa nhỉ nhở hỉ
 hình như là chứ mới đúng tiếp theo tới đến thì để em tôi con bác coi xem nhớ lại mấy ấy cuối đầu số với
 hoặc hay ghi sai sửa đó nhé nha chẳng kế đọc thêm nghe tui cháu đã còn phẩy chấm gạch xong thưa cô chú
-anh chị hả hử ủa khoan đọc nè này nốt
+anh chị hả hử ủa khoan đọc nè này nốt lộn trật nói trời hổng hông
     """
 )
 """Hesitations, doubts and corrections between the pieces of one number."""
+CORRECTIONS: Final = _words("à ạ ờ ừ ừm ơ í ý dạ vâng không hông hổng phải nhầm lộn trật rồi ủa chẳng")
+"""The ones that say nothing else: between two pieces they go with the number."""
 EMAIL_STOP: Final = _words(
     """
 là mail email meo imeo gmail thư địa chỉ vào vô qua gửi cho tôi em anh chị con của hộp ghi này dạ vâng

@@ -20,6 +20,10 @@ _FREE: Final = 2
 _ANCHOR_REACH: Final = 4
 _SIGNS: Final = frozenset({"xẹt", "xuyệt", "trên", "gạch", "ngang", "sẹt", "suyệt", "bis", "lẻ", "linh"})
 _MAX_LETTERS: Final = 2
+_QUARTERS: Final = frozenset({"đông", "tây", "nam", "bắc", "trung", "thượng", "hạ"})
+_PARTICLES: Final = frozenset(
+    {"ạ", "à", "nhé", "nha", "ơi", "rồi", "thôi", "hông", "vâng", "dạ", "lắm", "quá"}
+)
 
 
 def find_addresses(tokens: Sequence[str]) -> tuple[Span, ...]:
@@ -183,6 +187,14 @@ def _named_end(tokens: Sequence[str], begin: int, lex: Lexicon, *, inner: bool) 
     while end < min(begin + _MAX_PLACE, len(tokens)) and not words.ADDRESS_NOUNS.length_at(tokens, end):
         # "huyện đông anh": inside an address two syllables may be any words if it goes on after them.
         closed = end + 1 == len(tokens) or words.ADDRESS_NOUNS.length_at(tokens, end + 1) > 0
+        # "phố bạch mai", "xã tân phú tây": one syllable seldom names a place, "tây" often ends one.
+        strange = (
+            end == begin + 1 and tokens[begin] not in lex.ordinary and tokens[end] not in words.PLACE_ENDS
+        )
+        last = end + 1 == len(tokens) and (strange or (end > begin and tokens[end] in _QUARTERS))
+        if last and tokens[end] not in _PARTICLES:
+            end += 1
+            break
         second = free and end == begin + 1 and closed
         if not second and not _may_name_a_place(tokens, end, lex):
             break

@@ -58,11 +58,13 @@ _PAUSE: Final = _words(
 LETTERS: Final = _words(
     """
 a b bê bờ c xê cê cờ d dê dờ đ đê đờ e ép en f g gờ giê gi h hát hờ i k ka ca l lờ eo em m mờ n nờ o
-ô ơ p pê pờ q quy r rờ s sờ ét t tê tờ u ư v vê vờ x ích xờ y z dét zét
+ô ơ p pê pờ q quy r rờ s sờ ét t tê tờ u ư v vê vờ x ích xờ y z dét zét hắc hắt xì rét giét đúp
 """
 )
 """Names of letters inside plates and dossier codes."""
 _MAX_PAUSE: Final = 2
+_MAX_LETTERS: Final = 3
+"""Words of the longest name of a letter inside a number: "i cờ rét"."""
 _COUNTED: Final = frozenset({"số", "con", "rồi", "thì"})
 """Pause words that go on with a number only once enough of it was heard ("ba số tám")."""
 _LONG_ENOUGH: Final = 3
@@ -127,12 +129,16 @@ def _continues(token: str) -> bool:
 
 def _bridge(tokens: Sequence[str], at: int, heard: int) -> int:
     """Return where the number goes on after a pause word, a letter or a misheard digit, else `at`."""
-    for gap in range(1, _MAX_PAUSE + 1):
+    for gap in range(1, _MAX_LETTERS + 1):
         after = at + gap
         if after >= len(tokens) or not _is_number(tokens[after]):
             continue
         between = tokens[at:after]
-        counted = heard < _LONG_ENOUGH and any(word in _COUNTED for word in between)
+        if gap > _MAX_PAUSE and not all(word in LETTERS for word in between):
+            continue
+        # "không ba con tám năm một": what counts a row of one digit is followed by more of the number.
+        goes_on = heard > 1 and _row(tokens, after) >= _LONG_ENOUGH
+        counted = heard < _LONG_ENOUGH and not goes_on and any(word in _COUNTED for word in between)
         soft = not counted and all(
             word in _PAUSE or word in LETTERS or _toneless(word) in _NEAR for word in between
         )
@@ -149,6 +155,14 @@ def _bridge(tokens: Sequence[str], at: int, heard: int) -> int:
         if soft or firm:
             return after
     return at
+
+
+def _row(tokens: Sequence[str], at: int) -> int:
+    """Return how many number words follow each other from `at`."""
+    end = at
+    while end < len(tokens) and _is_number(tokens[end]):
+        end += 1
+    return end - at
 
 
 def _ends_at(tokens: Sequence[str], start: int) -> int:

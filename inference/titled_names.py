@@ -35,7 +35,20 @@ def titled_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     if token in lex.middles and two and following in lex.sure_given:
         return at + 2
     unheard = token not in lex.ordinary and token not in words.NAME_STOP and not lex.is_surname(token)
-    return at + 1 if unheard and closed and tokens[at - 1] not in _YOUNGER else 0
+    alone = unheard and closed and tokens[at - 1] not in _YOUNGER
+    return at + 1 if alone or _is_called(tokens, at, lex) else 0
+
+
+def _is_called(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
+    """Tell whether the words around make any word at `at` a name: "chị kính ơi", "nhờ anh trực"."""
+    token, following = tokens[at], word_at(tokens, at + 1)
+    if token in words.NOT_CALLED or not is_word(token):
+        return False
+    if following == "ơi":
+        return token in lex.given or token not in words.NAME_STOP | words.ROLES
+    if token not in lex.given or token in words.ROLES:
+        return False
+    return following in words.SAYING or words.MEETING.length_before(tokens, at - 1) > 0
 
 
 def _has_second(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
