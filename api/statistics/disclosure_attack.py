@@ -1,0 +1,297 @@
+"""An attacker who has every printed number of a month: how closely hidden cells can be found out.
+
+Independent of the suppression that it attacks: it starts from the printed texts, turns each rounded share
+into the whole numbers of satisfied ballots that print so, subtracts shown cells from the sums they lie in,
+and asks an integer program for the smallest and largest number of people in each hidden cell. It knows the
+tree of places, on which days a counter had ballots at all, and that a satisfied ballot is a ballot.
+
+`naive` is the control that fails: small cells hidden, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import (  # type: ignore[import-untyped] # scipy carries no types
+    Bounds,
+    LinearConstraint,
+    milp,
+)
+from scipy.sparse import lil_array  # type: ignore[import-untyped] # as above
+
+from api.disclosure import points, share_text
+from api.statistics.errors import StatisticsError
+from api.statistics.suppression import Suppressed, Verdict
+from api.statistics.suppression_lattice import Table
+
+_SEARCH_S: Final = 30.0
+_BOUNDS: Final = ("≥", "≤")
+Whole: TypeAlias = npt.NDArray[np.int64]
+
+
+class PrintImpossible(StatisticsError, ValueError):  # noqa: N818 - named for what happened
+    """No table of people prints these numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedCell:
+    """A cell as a reader sees it.
+
+    Attributes:
+        name: Place and window.
+        members: Smallest groups that it is the sum of, as the tree and the calendar tell.
+        n: Ballots; None when hidden.
+        share: The printed share; empty when hidden.
+    """
+
+    name: tuple[str, str]
+    members: tuple[int, ...]
+    n: int | None = None
+    share: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What may be true of a hidden cell.
+
+    Attributes:
+        least: Smallest number found.
+        most: Largest number found.
+        proven: Whether nothing lies outside; else the search was ended, and more may be possible.
+    """
+
+    least: int
+    most: int
+    proven: bool
+
+    @property
+    def width(self) -> int:
+        """How far the ends are apart."""
+        return self.most - self.least
+
+
+@dataclass(frozen=True, slots=True)
+class Attacked:
+    """A hidden cell after the attack: ballots, satisfied ones and the others."""
+
+    name: tuple[str, str]
+    n: Range
+    satisfied: Range
+    unsatisfied: Range
+
+
+def printed(found: Suppressed) -> tuple[PrintedCell, ...]:
+    """Return what is printed of a table after suppression."""
+    return tuple(
+        _print(found.table, number, shown=verdict in {Verdict.SHOWN, Verdict.BOUND}, bounds=True)
+        for number, verdict in enumerate(found.verdicts)
+    )
+
+
+def naive(table: Table, fewest: int = 10) -> tuple[PrintedCell, ...]:
+    """Return what is printed when only small cells are hidden: the control that must leak."""
+    return tuple(
+        _print(table, number, shown=cell.offered and table.counts(cell).n >= fewest, bounds=False)
+        for number, cell in enumerate(table.cells)
+    )
+
+
+def attack(
+    cells: Sequence[PrintedCell], targets: Sequence[int], *, enough: tuple[int, int] | None = None
+) -> tuple[Attacked, ...]:
+    """Return how closely cells can be found out.
+
+    Args:
+        cells: Every cell, printed or hidden.
+        targets: Numbers of the cells to find out.
+        enough: Widths for ballots and for (un)satisfied ones at which the search for a cell's ends is ended;
+            None searches for every end.
+
+    Raises:
+        PrintImpossible: No table of people prints these numbers.
+    """
+    return _Attacker(cells, targets).find(enough)
+
+
+def possible_satisfied(n: int, share: str) -> range:
+    """Return the numbers of satisfied ballots that print as this share.
+
+    Raises:
+        PrintImpossible: None does.
+    """
+    fits = (
+        [count for count in range(n + 1) if share_text(n, count) == share]
+        if share[:1] in _BOUNDS
+        else [count for count in range(n + 1) if points(count / n, n) == share]
+    )
+    if not fits:
+        raise PrintImpossible(f"no number of {n} ballots prints as {share}")
+    return range(fits[0], fits[-1] + 1)
+
+
+def _print(table: Table, number: int, *, shown: bool, bounds: bool) -> PrintedCell:
+    cell = table.cells[number]
+    name = cell.place, cell.window
+    if not shown:
+        return PrintedCell(name, cell.members)
+    counts = table.counts(cell)
+    share = (
+        share_text(counts.n, counts.satisfied) if bounds else points(counts.satisfied / counts.n, counts.n)
+    )
+    return PrintedCell(name, cell.members, counts.n, share)
+
+
+@dataclass(frozen=True, slots=True)
+class _Equation:
+    """Ballots of some atoms add up to something between two numbers."""
+
+    atoms: tuple[int, ...]
+    least: int
+    most: int
+
+
+class _Attacker:
+    """Equations of one table, and the worlds found so far."""
+
+    def __init__(self, cells: Sequence[PrintedCell], targets: Sequence[int]) -> None:
+        self.cells = cells
+        self.targets = list(targets)
+        self.size = 1 + max(atom for cell in cells for atom in cell.members)
+        known = [cell for cell in cells if cell.n is not None]
+        known.sort(key=lambda cell: (len(cell.members), cell.name))
+        possible = [possible_satisfied(cell.n or 0, cell.share) for cell in known]
+        everyone = [(cell.members, cell.n or 0, cell.n or 0) for cell in known]
+        satisfied = [(cell.members, found[0], found[-1]) for cell, found in zip(known, possible, strict=True)]
+        self.ballots = _reduced(everyone)
+        self.satisfied = _reduced(satisfied)
+        self.groups = self._groups()
+        width = len(self.targets)
+        self.low = np.full((3, width), np.iinfo(np.int64).max)
+        self.high = np.full((3, width), -1)
+        self.ended = np.zeros((3, 2, width), dtype=bool)
+        self.n = np.zeros(self.size, dtype=np.int64)
+        self.x = np.zeros(self.size, dtype=np.int64)
+
+    def find(self, enough: tuple[int, int] | None) -> tuple[Attacked, ...]:
+        for group in sorted(set(self.groups)):
+            self._solve([atom for atom in range(self.size) if self.groups[atom] == group], (), 0, 0)
+        self._take()
+        for place, number in enumerate(self.targets):
+            for kind in range(3):
+                wanted = None if enough is None else enough[min(kind, 1)]
+                for sign in (-1, 1):
+                    if wanted is None or self.high[kind, place] - self.low[kind, place] < wanted:
+                        self._push(place, self.cells[number].members, kind, sign)
+        return tuple(
+            Attacked(
+                self.cells[number].name,
+                *(
+                    Range(
+                        int(self.low[kind, place]),
+                        int(self.high[kind, place]),
+                        bool(self.ended[kind, :, place].all()),
+                    )
+                    for kind in range(3)
+                ),
+            )
+            for place, number in enumerate(self.targets)
+        )
+
+    def _groups(self) -> list[int]:
+        """Return for each atom the smallest number of the atoms that equations tie it to."""
+        group = list(range(self.size))
+
+        def root(atom: int) -> int:
+            while group[atom] != atom:
+                group[atom] = group[group[atom]]
+                atom = group[atom]
+            return atom
+
+        for equation in (*self.ballots, *self.satisfied):
+            first = root(equation.atoms[0])
+            for atom in equation.atoms[1:]:
+                other = root(atom)
+                first, other = min(first, other), max(first, other)
+                group[other] = first
+        return [root(atom) for atom in range(self.size)]
+
+    def _push(self, place: int, members: tuple[int, ...], kind: int, sign: int) -> None:
+        """Make a cell as small (-1) or as large (1) as what is printed allows."""
+        tied = {self.groups[atom] for atom in members}
+        atoms = [atom for atom in range(self.size) if self.groups[atom] in tied]
+        if self._solve(atoms, members, kind, sign):
+            self.ended[kind, (sign + 1) // 2, place] = True
+        self._take()
+
+    def _solve(self, atoms: Sequence[int], members: Sequence[int], kind: int, sign: int) -> bool:
+        """Search a world among tied atoms; tell whether it is proven that none goes further."""
+        column = {atom: place for place, atom in enumerate(atoms)}
+        size = len(atoms)
+        chosen = [
+            (equation, shift)
+            for equations, shift in ((self.ballots, 0), (self.satisfied, size))
+            for equation in equations
+            if equation.atoms[0] in column
+        ]
+        matrix = lil_array((len(chosen) + size, 2 * size))
+        low, high = np.zeros(len(chosen) + size), np.full(len(chosen) + size, np.inf)
+        for row, (equation, shift) in enumerate(chosen):
+            for atom in equation.atoms:
+                matrix[row, shift + column[atom]] = 1.0
+            low[row], high[row] = equation.least, equation.most
+        for place in range(size):
+            matrix[len(chosen) + place, place] = 1.0
+            matrix[len(chosen) + place, size + place] = -1.0
+        cost = np.zeros(2 * size)
+        for atom in members:
+            cost[column[atom]] += -sign if kind in {0, 2} else 0
+            cost[size + column[atom]] += -sign if kind == 1 else sign if kind == 2 else 0  # noqa: PLR2004 - ballots, satisfied, unsatisfied
+        most = float(sum(cell.n or 0 for cell in self.cells) + 1000)
+        answer = milp(
+            cost,
+            constraints=LinearConstraint(matrix.tocsr(), low, high),
+            bounds=Bounds(np.repeat([1.0, 0.0], size), np.full(2 * size, most)),
+            integrality=np.ones(2 * size),
+            options={"time_limit": _SEARCH_S},
+        )
+        if answer.x is None:
+            if sign == 0:
+                raise PrintImpossible("no table of people prints these numbers")
+            return False
+        values = np.rint(answer.x).astype(np.int64)
+        self.n[list(atoms)], self.x[list(atoms)] = values[:size], values[size:]
+        return bool(answer.status == 0)
+
+    def _take(self) -> None:
+        """Keep what this world says of every target: it prints the same."""
+        for place, number in enumerate(self.targets):
+            members = list(self.cells[number].members)
+            n, satisfied = int(self.n[members].sum()), int(self.x[members].sum())
+            for kind, value in enumerate((n, satisfied, n - satisfied)):
+                self.low[kind, place] = min(self.low[kind, place], value)
+                self.high[kind, place] = max(self.high[kind, place], value)
+
+
+def _reduced(sums: Sequence[tuple[tuple[int, ...], int, int]]) -> tuple[_Equation, ...]:
+    """Return the sums less those known exactly that lie in them; of what remains, the same is known.
+
+    Args:
+        sums: Atoms, least and most of each, by rising number of atoms.
+    """
+    exact: list[tuple[frozenset[int], int]] = []
+    found: list[_Equation] = []
+    for members, least, most in sums:
+        left, low, high = set(members), least, most
+        for atoms, value in reversed(exact):
+            if atoms <= left:
+                left -= atoms
+                low, high = low - value, high - value
+        if left:
+            found.append(_Equation(tuple(sorted(left)), low, high))
+        if least == most:
+            exact.append((frozenset(members), least))
+    return tuple(found)
