@@ -34,6 +34,11 @@ _GRACE_S: Final = 10
 _log: Final = structlog.get_logger("api.server")
 
 
+def _to_standard_error(*_: object) -> structlog.PrintLogger:
+    """Make a logger of the stream as it is now: who replaces it may close the one before."""
+    return structlog.PrintLogger(sys.stderr)
+
+
 def configure_logging(level: str) -> None:
     """Write one JSON object a line to standard error; payloads are never among the fields."""
     web = logging.getLogger("uvicorn.error")
@@ -49,7 +54,7 @@ def configure_logging(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=_to_standard_error,
         cache_logger_on_first_use=False,
     )
 

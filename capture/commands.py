@@ -10,6 +10,7 @@ import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from uuid import UUID
 
 import structlog
 import typer
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from capture.config import EdgeConfig, load_config, parse_config
 from capture.errors import CaptureError
 from capture.faults import exception_without_words, leave_no_core_file
+from consent.entry import ReadPurpose
 from consent.errors import ConsentError
 from consent.purpose import Purpose
 
@@ -69,6 +71,10 @@ def check_config(config: ConfigOption = Path("edge.toml")) -> None:
     typer.echo(
         f"{config}: good, {len(settings.counters)} counter(s): {', '.join(c.code for c in settings.counters)}"
     )
+    if settings.consent.quotes:
+        typer.echo(
+            f"citizens are also asked if redacted quotes may be kept, for {settings.consent.quotes_days} day(s)"
+        )
 
 
 @edge.command()
@@ -183,6 +189,38 @@ def run(config: ConfigOption = Path("edge.toml")) -> None:
             worker.drain(0 if stop.is_set() else 60)
     except (CaptureError, ConsentError, ModelError) as error:
         _fail(str(error))
+
+
+@edge.command("quotes")
+def quotes_command(  # noqa: PLR0913 - one argument an option
+    record: Annotated[UUID, typer.Argument(help="Number of the consent record, as on the slip.")],
+    *,
+    reason: Annotated[ReadPurpose, typer.Option(help="Why you read them; stands in the log.")],
+    ticket: Annotated[str, typer.Option(help="Number of the case, such as YC-2026/0142; stands in the log.")],
+    reader: Annotated[str, typer.Option(help="Your code, such as dpo-1; stands in the log.")],
+    config: ConfigOption = Path("edge.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Read the redacted quotes that a citizen let be kept; the reading is logged before they are opened."""
+    from capture.outbox import SESSION_KEYS  # noqa: PLC0415 - only the privacy officer needs these
+    from capture.quotes_command import (  # noqa: PLC0415 - as above
+        DataFiles,
+        Reader,
+        as_lines,
+        read_quotes,
+    )
+    from capture.quotes_command import as_json as in_json  # noqa: PLC0415 - as above
+    from capture.worker import CONSENT_LOG, UNWRITTEN  # noqa: PLC0415 - loads the networks' libraries
+    from inference.errors import InferenceError  # noqa: PLC0415 - as above
+
+    quiet_logs()
+    settings = _checked(config)
+    files = DataFiles(CONSENT_LOG, SESSION_KEYS, UNWRITTEN)
+    try:
+        kept = read_quotes(settings.data_dir, files, record, Reader(reader, reason, ticket))
+    except (CaptureError, ConsentError, InferenceError) as error:
+        _fail(str(error))
+    typer.echo(in_json(record, kept) if as_json else as_lines(kept))
 
 
 @edge.command("replay")
@@ -307,6 +345,11 @@ def inspect_command(
         _fail(f"{media}: {figures['error']}")
 
 
+def _to_standard_error(*_: object) -> structlog.PrintLogger:
+    """Make a logger of the stream as it is now: who replaces it may close the one before."""
+    return structlog.PrintLogger(sys.stderr)
+
+
 def log_as_json() -> None:
     """Write one JSON object a line to standard error; events never hold payloads."""
     structlog.configure(
@@ -317,7 +360,7 @@ def log_as_json() -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_to_standard_error,
     )
 
 
@@ -330,7 +373,7 @@ def quiet_logs() -> None:
             structlog.dev.ConsoleRenderer(colors=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_to_standard_error,
     )
 
 

@@ -116,11 +116,9 @@ def seed() -> int:
 
 
 @pytest.fixture(autouse=True)
-def logs_as_they_were() -> Iterator[None]:
-    """Undo a command's choice of where logs go: its stream is closed when the test ends."""
-    kept = structlog.get_config()
-    yield
-    structlog.configure(**kept)
+def logs_as_at_the_start() -> None:
+    """Forget where a command sent the logs, be it called by a test or by a fixture of a module."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
-from capture.commands import edge
+from api.server import configure_logging
+from capture.commands import edge, log_as_json, quiet_logs
 from capture.config import load_config
 from inference.perception import Perception
 from inference.signal import Signal
@@ -22,13 +25,6 @@ from setup.layout import ROOT
 
 MINI = ROOT / "samples" / "mini"
 CONFIG = '[[counters]]\ncode = "quay-1"\ncamera = "lavfi:testsrc2"\n'
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """The commands set up logging for a process of their own."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module")
@@ -275,3 +271,19 @@ def test_a_missing_model_says_so(clip: Path, tmp_path: Path, monkeypatch: pytest
     assert result.exit_code == 1
     assert result.stdout == ""
     assert card.file.name in result.stderr
+
+
+@pytest.mark.parametrize("choose", [log_as_json, quiet_logs, lambda: configure_logging("info")])
+def test_a_log_outlives_the_stream_that_was_there_when_its_place_was_chosen(
+    choose: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = structlog.get_logger("test")
+    with monkeypatch.context() as replaced, io.StringIO() as first:
+        replaced.setattr(sys, "stderr", first)
+        choose()
+        log.error("to the first")
+        assert "to the first" in first.getvalue()
+    later = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", later)
+    log.error("to the later")
+    assert "to the later" in later.getvalue()
