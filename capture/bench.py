@@ -23,7 +23,7 @@ from capture.bench_faces import measure_faces
 from capture.commands import quiet_logs
 from capture.config import EdgeConfig, load_config
 from capture.consent_script import ConsentScript
-from capture.cost import TRANSCRIPTION, CpuMeter, transcriber_cpu_s
+from capture.cost import CpuMeter
 from capture.errors import CaptureError
 from capture.networks import load_networks
 from capture.recording import RecordingSource
@@ -95,18 +95,15 @@ def measure_edge(media: Path, settings: EdgeConfig | None = None) -> dict[str, A
     perception = meter.perception(loaded)
     try:
         decode_s, media_s = _decode_alone(media)
-        child_before = transcriber_cpu_s(loaded)
         began_cpu, began = time.process_time(), time.monotonic()
         result = replay(media, _GIVEN, perception, counter=replay_counter(), software=SOFTWARE)
         wall_s, own_s = time.monotonic() - began, time.process_time() - began_cpu
-        child_s = transcriber_cpu_s(loaded) - child_before
     finally:
         loaded.close()
     if result.error is not None or result.signal is None:
         raise typer.BadParameter(f"{media} gave no signal: {result.error or result.consent}")
-    meter.seconds[TRANSCRIPTION] = child_s
     models_s = sum(meter.seconds.values())
-    total_s = own_s + child_s
+    total_s = own_s + meter.processes_s
     return {
         "media": media.name,
         "media_s": round(media_s, 1),

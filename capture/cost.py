@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inference.judgement import Judgement, SpokenSound
     from inference.perception import Perception
+    from inference.quotes import QuoteSealing
+    from inference.session_judge import JudgeSupply, SessionJudge
 
 DETECTION = "face detection"
 EXPRESSION = "expression"
@@ -34,6 +35,8 @@ class CpuMeter:
         """Start at zero."""
         self.seconds: dict[str, float] = defaultdict(float)
         self.calls: dict[str, int] = defaultdict(int)
+        self.processes_s = 0.0
+        """CPU time of the sessions' own processes, their start included; complete when they have ended."""
 
     def metered(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """Return the call with its CPU time added to a stage."""
@@ -55,12 +58,12 @@ class CpuMeter:
         return found
 
     def perception(self, loaded: Perception) -> Perception:
-        """Return the networks with their calls metered; the transcriber has a process of its own."""
+        """Return the networks with their calls metered; words are read in a process of each session."""
         metered: dict[str, Any] = {
             "detector": _Metered(loaded.detector, self, {"detect": DETECTION}),
             "expression": _Metered(loaded.expression, self, {"predict": EXPRESSION}),
             "voice_activity": _MeteredVoiceActivity(loaded.voice_activity, self),
-            "sentiment": _Metered(loaded.sentiment, self, {"read": SENTIMENT}),
+            "judges": _MeteredJudges(loaded.judges, self),
         }
         return replace(loaded, **metered)
 
@@ -91,10 +94,41 @@ class _MeteredVoiceActivity:
         return getattr(self._network, name)
 
 
-def transcriber_cpu_s(loaded: Perception) -> float:
-    """Return CPU seconds of the transcriber's process so far; 0 before it runs."""
-    process_id: int | None = getattr(loaded.transcriber, "process_id", None)
-    if process_id is None:
-        return 0.0
-    fields = Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+class _MeteredJudges:
+    """Makes judges that tell the processor time of their own process."""
+
+    def __init__(self, judges: JudgeSupply, meter: CpuMeter) -> None:
+        self._judges = judges
+        self._meter = meter
+
+    def take(self, sealing: QuoteSealing | None = None) -> _MeteredJudge:
+        return _MeteredJudge(self._judges.take(sealing), self._meter)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
+        return getattr(self._judges, name)
+
+
+class _MeteredJudge:
+    """The judge of a session, whose process says what each call took."""
+
+    def __init__(self, judge: SessionJudge, meter: CpuMeter) -> None:
+        self._judge = judge
+        self._meter = meter
+
+    def warm_up(self) -> None:
+        self._judge.warm_up()
+
+    def judge(self, sound: SpokenSound) -> Judgement:
+        judgement = self._judge.judge(sound)
+        for stage, spent_s in (
+            (TRANSCRIPTION, judgement.transcription_cpu_s),
+            (SENTIMENT, judgement.text_cpu_s),
+        ):
+            self._meter.seconds[stage] += spent_s
+            self._meter.calls[stage] += 1
+        return judgement
+
+    def end(self) -> None:
+        used = self._judge.process.use()
+        self._judge.end()
+        self._meter.processes_s += 0.0 if used is None else used.cpu_s

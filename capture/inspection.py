@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from capture.config import CounterConfig
 from capture.consent_script import ConsentScript, load_consent_script
-from capture.cost import TRANSCRIPTION, CpuMeter, transcriber_cpu_s
+from capture.cost import CpuMeter
 from capture.counter import seat_zone
 from capture.errors import CaptureError
 from capture.networks import load_networks
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from consent.purpose import Purpose
     from inference.camera_view import CameraView
     from inference.inspection import SessionRecord
+    from inference.quotes import QuoteSealing
     from inference.session import SessionAnalysis
     from inference.voice_evidence import VoiceConfig
     from inference.zones import SeatZone
@@ -92,8 +93,11 @@ class _Watched(Perception):
         zone: SeatZone,
         voice: VoiceConfig | None = None,
         view: CameraView | None = None,
+        quotes: QuoteSealing | None = None,
     ) -> SessionAnalysis:
-        return self.watch(Perception.open_session(self, purposes, zone=zone, voice=voice, view=view))
+        return self.watch(
+            Perception.open_session(self, purposes, zone=zone, voice=voice, view=view, quotes=quotes)
+        )
 
 
 def counter_of(corners: str | None, channel: str) -> CounterConfig:
@@ -165,7 +169,6 @@ def inspect(
     metered = meter.perception(loaded)
     networks = {network.name: getattr(metered, network.name) for network in fields(Perception)}
     try:
-        child_before = transcriber_cpu_s(loaded)
         began_cpu, began = time.process_time(), time.monotonic()
         replayed = replay(
             request.media,
@@ -176,7 +179,6 @@ def inspect(
             on_unit=on_unit,
         )
         wall_s, cpu_s = time.monotonic() - began, time.process_time() - began_cpu
-        meter.seconds[TRANSCRIPTION] = child_s = transcriber_cpu_s(loaded) - child_before
     finally:
         loaded.close()
     figures = {
@@ -187,7 +189,10 @@ def inspect(
     record = sessions[0].record if sessions else None
     if record is not None and record.started_ns is not None:
         length_s = (record.ended_ns - record.started_ns) / _NS
-        figures |= {"length_s": round(length_s, 2), "cost": _cost(meter, cpu_s + child_s, wall_s, length_s)}
+        figures |= {
+            "length_s": round(length_s, 2),
+            "cost": _cost(meter, cpu_s + meter.processes_s, wall_s, length_s),
+        }
     if record is not None and replayed.consent in {State.COMPLETED, State.EXPIRED}:
         figures |= _evidence(record)
         figures["files"] = _write(request, record, script, zone, replayed)

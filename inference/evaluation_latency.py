@@ -8,7 +8,6 @@ of it (by the clock): transcription, guard, tone, redaction, opinion.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.text_sentiment import TextSentiment
-    from models.transcribers import Transcriber
+    from inference.judgement import UtteranceJudge
     from models.voice_activity import VoiceActivity
 
 _SEED: Final = 20260101
@@ -46,26 +44,36 @@ class Ended:
 
 def latency_figures(
     recordings: Sequence[NDArray[np.int16]],
-    transcriber: Transcriber,
+    judges: Callable[[], UtteranceJudge],
     voice_activity: Callable[[], VoiceActivity],
-    sentiment: TextSentiment,
 ) -> dict[str, Any]:
     """Return the median and the 95th percentile of waiting, reading and both, in seconds.
 
-    Utterances are read one at a time: none waits for another one.
+    Utterances are read one at a time: none waits for another one, nor for the start of what judges.
+
+    Args:
+        recordings: int16, mono, 16 kHz.
+        judges: Makes what judges the words.
+        voice_activity: Makes a voice activity stream.
     """
-    reader = UtteranceReader(
-        transcriber, sentiment, guard_config=GuardConfig(), prosody=ProsodyConfig(), waiting=1
-    )
-    waited, reading, lengths = [], [], []
-    for ended in utterances_of(counter_sound(recordings), voice_activity):
-        started = time.perf_counter()
-        reader.submit(ended.utterance)
+    waited, lengths = [], []
+
+    def ready() -> UtteranceJudge:
+        judge = judges()
+        judge.warm_up()
+        return judge
+
+    reader = UtteranceReader(ready, guard_config=GuardConfig(), prosody=ProsodyConfig(), waiting=1)
+    try:
+        for ended in utterances_of(counter_sound(recordings), voice_activity):
+            reader.submit(ended.utterance)
+            reader.wait()
+            waited.append(ended.waited_s)
+            lengths.append(ended.utterance.samples.size / RATE_HZ)
+    finally:
         reader.finish()
-        reading.append(time.perf_counter() - started)
-        waited.append(ended.waited_s)
-        lengths.append(ended.utterance.samples.size / RATE_HZ)
     evidence, _, refused = reader.results
+    reading = reader.reading_s
     both = [first + second for first, second in zip(waited, reading, strict=True)]
     return {
         "utterances": len(both),

@@ -22,8 +22,10 @@ from inference.evaluation_speech import (
     read_manifest,
 )
 from inference.roles import WINDOW
+from inference.session_judge import JudgeSupply
 from inference.sounds_without_speech import sounds
 from inference.transcript_guard import guard
+from inference.utterance_judge import WordJudge
 from inference.word_errors import ErrorCount, character_errors, word_errors
 from models.errors import InputError
 from models.speech_pieces import split_at_quietest
@@ -93,10 +95,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """The networks of the voice path around the transcriber."""
+    """The networks of the voice path around the transcriber.
+
+    Attributes:
+        voice_activity: Makes a voice activity stream.
+        sentiment: Turns words into an opinion.
+        judges: Makes by name of the transcriber what a session takes its judge from, whose words stay
+            in a process of their own; None leaves that path unmeasured.
+    """
 
     voice_activity: Callable[[], VoiceActivity]
     sentiment: TextSentiment
+    judges: Callable[[str], JudgeSupply] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +133,7 @@ def measure(
     made = {name: partial(_made, registry, name) for name in names}
     if engine != "all":
         load_transcriber(registry, engine)  # an unknown name is said before sound is decoded
-    listening = Listening(network.stream, TextSentiment.load(registry))
+    listening = Listening(network.stream, TextSentiment.load(registry), partial(JudgeSupply.load, registry))
     figures = run(manifest, made, plan, listening, progress)
     return {"engines": {names[0]: figures}} if engine == "all" and len(names) == 1 else figures
 
@@ -224,12 +234,29 @@ def _engine_figures(
                 figures["invented"] = _invented(transcriber, clips, plan.sounds_s, listening)
             if listening is not None and plan.latency:
                 some = [clip.samples for clip in clips[:_LATENCY_RECORDINGS]]
-                figures["latency"] = latency_figures(
-                    some, transcriber, listening.voice_activity, listening.sentiment
-                )
+                figures |= _latency(some, transcriber, listening)
         finally:
             transcriber.close()
     return figures | {"speed": speeds}
+
+
+def _latency(
+    recordings: Sequence[NDArray[np.int16]], transcriber: MeasuredTranscriber, listening: Listening
+) -> dict[str, Any]:
+    """Return the time to evidence with words read in this process, and as in a session."""
+    figures = {
+        "latency": latency_figures(
+            recordings, lambda: WordJudge(transcriber, listening.sentiment), listening.voice_activity
+        )
+    }
+    if listening.judges is None:
+        return figures
+    supply = listening.judges(f"{transcriber.name}@{transcriber.version}")
+    try:
+        apart = latency_figures(recordings, supply.take, listening.voice_activity)
+    finally:
+        supply.close()
+    return figures | {"latency_session_process": apart}
 
 
 def _length_s(clips: Sequence[_Clip]) -> float:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from consent.purpose import Purpose
 from inference.face_evidence import FaceReader
 from inference.session import SessionAnalysis
+from inference.session_judge import JudgeSupply
 from inference.signal import ModelVersion
 from inference.voice_evidence import VoiceConfig, VoiceReader
 from models.expression_readers import load_expression_reader
 from models.expression_reading import ExpressionNetwork
 from models.face_detectors import FaceDetector, load_face_detector
-from models.text_sentiment import TextSentiment
-from models.transcribers import Transcriber, load_transcriber
 from models.voice_activity import VoiceActivityNetwork, load_voice_activity
 
 if TYPE_CHECKING:
     from inference.camera_view import CameraView
+    from inference.quotes import QuoteSealing
     from inference.zones import SeatZone
     from models.registry import Registry
 
@@ -31,15 +32,13 @@ class Perception:
         detector: Finds faces.
         expression: Reads the citizen's expression.
         voice_activity: Tells speech from the rest.
-        transcriber: Turns speech into words, in a process of its own.
-        sentiment: Turns words into an opinion.
+        judges: Turns speech into words and words into an opinion, in a process of each session.
     """
 
     detector: FaceDetector
     expression: ExpressionNetwork
     voice_activity: VoiceActivityNetwork
-    transcriber: Transcriber
-    sentiment: TextSentiment
+    judges: JudgeSupply
 
     @classmethod
     def load(
@@ -68,8 +67,7 @@ class Perception:
             detector=load_face_detector(registry, detector, threads=threads),
             expression=load_expression_reader(registry, expression, threads=threads),
             voice_activity=load_voice_activity(registry),
-            transcriber=load_transcriber(registry, transcriber, threads=threads),
-            sentiment=TextSentiment.load(registry),
+            judges=JudgeSupply.load(registry, transcriber, threads=threads),
         )
 
     def open_session(
@@ -79,6 +77,7 @@ class Perception:
         zone: SeatZone,
         voice: VoiceConfig | None = None,
         view: CameraView | None = None,
+        quotes: QuoteSealing | None = None,
     ) -> SessionAnalysis:
         """Make the readers that the given purposes need, and no others.
 
@@ -87,6 +86,7 @@ class Perception:
             zone: The citizen's seat and the privacy masks.
             voice: How the voice is read.
             view: Watches whether the counter's camera sees.
+            quotes: How redacted quotes are kept; taken only where the citizen gave that purpose.
         """
         face: FaceReader | None = None
         hearing: VoiceReader | None = None
@@ -95,7 +95,8 @@ class Perception:
             face = FaceReader(self.detector, self.expression, zone, view=view)
             taking_part += self._seeing()
         if Purpose.VOICE in purposes:
-            hearing = VoiceReader(self.voice_activity.stream, self.transcriber, self.sentiment, voice)
+            sealing = quotes if Purpose.QUOTES in purposes else None
+            hearing = VoiceReader(self.voice_activity.stream, partial(self.judges.take, sealing), voice)
             taking_part += self._hearing()
         return SessionAnalysis(face=face, voice=hearing, models=taking_part)
 
@@ -109,12 +110,16 @@ class Perception:
         )
 
     def _hearing(self) -> tuple[ModelVersion, ...]:
-        networks = (self.voice_activity, self.transcriber, self.sentiment)
-        return tuple(_as_version(*network.version_of()) for network in networks)
+        found = (self.voice_activity.version_of(), *self.judges.versions())
+        return tuple(_as_version(*version) for version in found)
+
+    def keep_ready(self) -> None:
+        """Keep a process ready for the words of the next session; returns at once."""
+        self.judges.keep_ready()
 
     def close(self) -> None:
-        """End the transcriber's process."""
-        self.transcriber.close()
+        """End every process that reads words."""
+        self.judges.close()
 
 
 def _as_version(name: str, version: str, sha256: str) -> ModelVersion:

@@ -7,96 +7,26 @@ program has read stays in its memory until something else is written over it.
 
 from __future__ import annotations
 
+import threading
 import time
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from inference.judgement import Judged, Judgement, SpokenSound
 from inference.quotes import RedactedQuote
 from inference.redaction import redact
-from inference.transcript_guard import GuardConfig, guard
+from inference.transcript_guard import guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import NDArray
 
     from inference.quotes import Keep
-    from models.text_sentiment import TextSentiment
+    from models.text_sentiment import Opinion
 
-
-@dataclass(frozen=True, slots=True)
-class SpokenSound:
-    """The sound of one utterance.
-
-    Attributes:
-        samples: int16, mono, 16 kHz.
-        speech_s: Seconds of the citizen's speech in it.
-        start_s: Its start, seconds from the session's first sound.
-        end_s: Its end, the same way.
-        guard: Limits of believable text.
-    """
-
-    samples: NDArray[np.int16]
-    speech_s: float
-    start_s: float = 0.0
-    end_s: float = 0.0
-    guard: GuardConfig = field(default_factory=GuardConfig)
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What the words of one utterance say.
-
-    Attributes:
-        negative: Probability that it is negative.
-        neutral: Probability that it is neutral.
-        positive: Probability that it is positive.
-        factors: Weight of each factor that it spoke about, by code.
-    """
-
-    negative: float
-    neutral: float
-    positive: float
-    factors: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What came of one utterance; no word of it.
-
-    Attributes:
-        opinion: What its words say; None where there were none or they were not believed.
-        transcription_cpu_s: Processor time of turning sound into words.
-        text_cpu_s: Processor time of guard, redaction and opinion.
-    """
-
-    opinion: Judged | None
-    transcription_cpu_s: float = 0.0
-    text_cpu_s: float = 0.0
-
-
-class UtteranceJudge(Protocol):
-    """Anything that judges the utterances of one session."""
-
-    def warm_up(self) -> None:
-        """Make ready, so that the first utterance does not wait.
-
-        Raises:
-            TranscriberError: It cannot be made ready.
-        """
-
-    def judge(self, sound: SpokenSound) -> Judgement:
-        """Judge one utterance.
-
-        Raises:
-            TranscriberUnusable: Nothing can be read any more.
-            TranscriberError: The engine failed on this utterance alone.
-        """
-
-    def end(self) -> None:
-        """End with the session; for any thread. A call under way gives up, later ones are refused."""
+__all__ = ["SpokenSound", "TextJudge", "WordJudge", "Words"]
 
 
 class Words(Protocol):
@@ -104,6 +34,13 @@ class Words(Protocol):
 
     def transcribe(self, samples: NDArray[np.int16]) -> str:
         """Return the words of mono int16 samples at 16 kHz; empty where there are none."""
+
+
+class TextJudge(Protocol):
+    """Turns redacted words into an opinion."""
+
+    def read(self, text: str) -> Opinion:
+        """Read one utterance."""
 
 
 class WordJudge:
@@ -119,7 +56,7 @@ class WordJudge:
     def __init__(
         self,
         transcriber: Words,
-        sentiment: TextSentiment,
+        sentiment: TextJudge,
         *,
         keep: Keep | None = None,
         clock: Callable[[], float] = time.process_time,
@@ -129,6 +66,7 @@ class WordJudge:
         self._sentiment = sentiment
         self._keep = keep
         self._clock = clock
+        self._over = threading.Event()
 
     def warm_up(self) -> None:
         """Do nothing: what reads here is ready."""
@@ -138,11 +76,12 @@ class WordJudge:
         began = self._clock()
         words = self._transcriber.transcribe(sound.samples)
         heard = self._clock()
-        opinion = self._opinion(words, sound)
+        opinion = None if self._over.is_set() else self._opinion(words, sound)
         return Judgement(opinion, heard - began, self._clock() - heard)
 
     def end(self) -> None:
-        """Do nothing: what it read with belongs to who made it."""
+        """Judge no text any more; what it read with belongs to who made it."""
+        self._over.set()
 
     def _opinion(self, words: str, sound: SpokenSound) -> Judged | None:
         guarded = guard(words, sound.speech_s, sound.guard)

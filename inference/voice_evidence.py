@@ -1,7 +1,7 @@
 """Permitted sound in, evidence without a word of text out.
 
 Each window is named by its speaker and the citizen's speech is cut into utterances,
-which `utterance_reader` reads while the session goes on. The officer's speech ends
+which `utterance_reader` has judged while the session goes on. The officer's speech ends
 at the role gate and reaches nothing behind it.
 """
 
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from consent.gate import Permitted
+    from inference.judgement import UtteranceJudge
     from inference.media import AudioChunk
-    from models.text_sentiment import TextSentiment
-    from models.transcribers import Transcriber
     from models.voice_activity import VoiceActivity
 
 __all__ = ["AudioFormatUnsupportedError", "SpokenEvidence", "VoiceConfig", "VoiceEvidence", "VoiceReader"]
@@ -87,6 +86,7 @@ class VoiceEvidence:
         dialogue: How the two people talked, without direction.
         from_ns: Capture time of the first sound; None before it.
         to_ns: Capture time of the end of the last.
+        reading_s: Seconds from the moment each utterance was cut until its evidence was there.
     """
 
     utterances: tuple[SpokenEvidence, ...] = ()
@@ -102,6 +102,7 @@ class VoiceEvidence:
     dialogue: DialogueDynamics = field(default_factory=DialogueDynamics)
     from_ns: int | None = None
     to_ns: int | None = None
+    reading_s: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)
@@ -138,24 +139,21 @@ class VoiceReader:
 
     Args:
         vad_factory: Makes one voice activity stream for each channel.
-        transcriber: Turns an utterance into words.
-        sentiment: Turns words into an opinion.
+        judges: Makes what judges the words of a session; it is ended by `finish` and by `purge`.
         config: Thresholds.
     """
 
     def __init__(
         self,
         vad_factory: Callable[[], VoiceActivity],
-        transcriber: Transcriber,
-        sentiment: TextSentiment,
+        judges: Callable[[], UtteranceJudge],
         config: VoiceConfig | None = None,
     ) -> None:
         """Start with nothing heard."""
         self._vad_factory = vad_factory
         self._config = config or VoiceConfig()
         self._reader = UtteranceReader(
-            transcriber,
-            sentiment,
+            judges,
             guard_config=self._config.guard,
             prosody=self._config.prosody,
             waiting=self._config.waiting_utterances,
@@ -211,6 +209,7 @@ class VoiceReader:
             dialogue=self._dialogue.dynamics(compared=tally.windows > 0 and len(self._vads) == _MAX_CHANNELS),
             from_ns=tally.from_ns,
             to_ns=tally.to_ns,
+            reading_s=self._reader.reading_s,
         )
 
     def purge(self) -> None:
@@ -254,6 +253,7 @@ class VoiceReader:
     def _start(self, audio: AudioChunk) -> None:
         if len(self._vads) != audio.samples.shape[0]:
             self._vads = [self._vad_factory() for _ in range(audio.samples.shape[0])]
+        self._reader.begin(audio.captured_ns)
         self._rest, self._rest_ns, self._segment = audio.samples, audio.captured_ns, audio.segment
 
     def _break(self) -> None:

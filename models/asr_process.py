@@ -4,6 +4,8 @@ Started by `models.transcriber_process` as a script, so it imports nothing of ou
 are the name of an engine and a JSON object of options. Each request is a 4-byte little-endian
 count and that many int16 samples at 16 kHz; each answer is one line of JSON. Native engines crash
 and hang in ways Python cannot catch: a process of their own is what makes that harmless.
+
+Other processes that hold an engine and answer on standard output use the same parts.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 _SILENT = 3
 _SAMPLE_RATE_HZ = 16_000
@@ -35,12 +38,15 @@ Reader = Callable[[bytes], str]
 """Turns little-endian int16 samples into text."""
 
 
-def _answers() -> int:
+def answer_descriptor() -> int:
     """Keep standard output for answers alone: whatever native code prints goes nowhere.
+
+    A crash of the engine must leave nothing either: a core image would hold what was said.
 
     Returns:
         The descriptor to write answers to.
     """
+    _refuse_core_images()
     answers = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -49,14 +55,24 @@ def _answers() -> int:
     return answers
 
 
-def _say(answers: int, **fields: str) -> None:
+def _refuse_core_images() -> None:
+    """Let no crash write this process's memory anywhere.
+
+    Linux ignores a limit of 0 where cores go to a program; a limit of 1 byte stops both ways.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    least = 1 if most == resource.RLIM_INFINITY else min(1, most)
+    resource.setrlimit(resource.RLIMIT_CORE, (least, least))
+
+
+def say(answers: int, **fields: object) -> None:
     """Write one line of JSON."""
     line = (json.dumps(fields, ensure_ascii=False) + "\n").encode()
     while line:
         line = line[os.write(answers, line) :]
 
 
-def _read(size: int) -> bytes | None:
+def read_exactly(size: int) -> bytes | None:
     """Read exactly this many bytes from standard input; None at its end."""
     parts = []
     while size:
@@ -190,39 +206,47 @@ def _on_cores(count: int) -> Iterator[None]:
                 os.sched_setaffinity(int(thread.name), allowed)
 
 
+def open_engine(engine: str, options: Mapping[str, Any]) -> Reader:
+    """Load an engine into this process."""
+    with _on_cores(options["threads"]):
+        return _ENGINES[engine](options)
+
+
 def _serve(answers: int, engine: str, options: Mapping[str, Any]) -> None:
     """Load the engine, say so, and answer requests until standard input ends."""
-    with _on_cores(options["threads"]):
-        reader = _ENGINES[engine](options)
-    _say(answers, ready=engine)
-    while (header := _read(4)) is not None:
-        body = _read(2 * struct.unpack("<I", header)[0])
+    reader = open_engine(engine, options)
+    say(answers, ready=engine)
+    while (header := read_exactly(4)) is not None:
+        body = read_exactly(2 * struct.unpack("<I", header)[0])
         if body is None:
             return
         try:
             text = reader(body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
             # The class alone: a library's message may repeat what it read.
-            _say(answers, error=type(error).__name__)
+            say(answers, error=type(error).__name__)
         else:
-            _say(answers, text=text)
+            say(answers, text=text)
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], serve: Callable[[int, str, Mapping[str, Any]], None] = _serve) -> int:
     """Serve; report a failed start as an answer, since nobody reads standard error."""
-    answers = _answers()
+    answers = answer_descriptor()
     try:
-        _serve(answers, arguments[0], json.loads(arguments[1]))
+        serve(answers, arguments[0], json.loads(arguments[1]))
     except BrokenPipeError:
         return 0  # the parent is gone
     except Exception as error:  # noqa: BLE001 - the parent turns it into a typed error
-        _say(answers, failed=repr(error))
+        say(answers, failed=repr(error))
         return 1
     return 0
 
 
-if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    # A library's destructors may crash at exit; there is nothing left to save.
+def leave(code: int) -> NoReturn:
+    """End this process at once: a library's destructors may crash, and there is nothing left to save."""
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the process ends on the next line
     os._exit(code)
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))

@@ -12,12 +12,14 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from models.errors import TranscriberError, TranscriberTimeout, TranscriberUnusable
 from models.speech_pieces import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -120,6 +122,21 @@ class TranscriberProcess:
             TranscriberUnusable: It cannot be started, or keeps dying.
         """
         request = struct.pack("<I", piece.size) + piece.astype("<i2").tobytes()
+        return str(self.ask(request, piece.size / SAMPLE_RATE_HZ, "text")["text"])
+
+    def ask(self, request: bytes, length_s: float, wanted: str) -> Mapping[str, Any]:
+        """Return the process's answer to one piece; where it dies on it, a fresh one is asked once more.
+
+        Args:
+            request: What it is sent.
+            length_s: Length of the piece, for messages.
+            wanted: Field that an answer has; without it the piece was refused.
+
+        Raises:
+            TranscriberTimeout: No answer in time; the process was ended.
+            TranscriberError: It died twice on the piece, or refused it.
+            TranscriberUnusable: It cannot be started, or keeps dying.
+        """
         with self._lock:
             try:
                 answer = self._answer(request)
@@ -127,14 +144,15 @@ class TranscriberProcess:
                 raise
             except TranscriberError:
                 self._end()
-                answer = self._second_try(request, piece.size / SAMPLE_RATE_HZ)
-        if "text" not in answer:
+                answer = self._second_try(request, length_s)
+        if wanted not in answer:
             raise TranscriberError(
-                f"{self._engine} refused a piece: {answer.get('error', 'no text')}. The piece was given up."
+                f"{self._engine} refused a piece: {answer.get('error', f'no {wanted}')}. "
+                "The piece was given up."
             )
-        return answer["text"]
+        return answer
 
-    def _second_try(self, request: bytes, length_s: float) -> dict[str, str]:
+    def _second_try(self, request: bytes, length_s: float) -> dict[str, Any]:
         try:
             return self._answer(request)
         except (TranscriberTimeout, TranscriberUnusable):
@@ -147,12 +165,15 @@ class TranscriberProcess:
             ) from error
 
     def close(self) -> None:
-        """End the process and reap it; later calls are refused."""
+        """End the process and reap it; a call under way fails at once, later calls are refused."""
+        self._closed = True
+        child = self._child
+        if child is not None:
+            child.kill()  # not behind the lock: whoever waits for an answer holds it
         with self._lock:
-            self._closed = True
             self._end()
 
-    def _answer(self, request: bytes) -> dict[str, str]:
+    def _answer(self, request: bytes) -> dict[str, Any]:
         child = self._running()
         until = time.monotonic() + self._piece_limit_s
         self._send(child, request, until)
@@ -185,6 +206,9 @@ class TranscriberProcess:
             env={**os.environ, **_OFFLINE, "OMP_NUM_THREADS": str(self._threads)},
             bufsize=0,
         )
+        if self._closed:  # while it was being started
+            self._end()
+            raise TranscriberUnusable("The transcriber was closed. Load it again.")
         ready = self._line(self._child, time.monotonic() + START_LIMIT_S, START_LIMIT_S)
         if "ready" not in ready:
             self._end()
@@ -212,7 +236,7 @@ class TranscriberProcess:
             except OSError as error:
                 raise TranscriberError(f"its input is closed: {error}") from error
 
-    def _line(self, child: subprocess.Popen[bytes], until: float, limit_s: float) -> dict[str, str]:
+    def _line(self, child: subprocess.Popen[bytes], until: float, limit_s: float) -> dict[str, Any]:
         pipe = child.stdout
         if pipe is None:
             raise TranscriberError("the process has no output")
@@ -232,7 +256,7 @@ class TranscriberProcess:
         except ValueError:
             # The line may hold spoken words, and so may the parser's error: neither goes on.
             raise TranscriberError(f"it answered {len(line)} bytes that are no JSON") from None
-        return {str(key): str(value) for key, value in answer.items()} if isinstance(answer, dict) else {}
+        return answer if isinstance(answer, dict) else {}
 
     def _too_late(self, limit_s: float) -> TranscriberTimeout:
         return TranscriberTimeout(

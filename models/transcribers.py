@@ -9,7 +9,7 @@ import re
 import sys
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import numpy as np
 
@@ -105,7 +105,7 @@ class EngineTranscriber:
             self.engine,
             command or _command(file, self.engine, threads),
             threads=threads,
-            remedy=_remedy(self.engine),
+            remedy=remedy_of(self.engine),
             piece_limit_s=piece_limit_s,
         )
         self._lost = 0
@@ -202,6 +202,19 @@ def load_transcriber(registry: Registry, name: str | None = None, *, threads: in
         threads: Threads that the engine may use.
 
     Raises:
+        ModelError: As `transcriber_file`.
+    """
+    return EngineTranscriber(transcriber_file(registry, name), threads=threads)
+
+
+def transcriber_file(registry: Registry, name: str | None = None) -> ModelFile:
+    """Find and verify the file of a transcriber whose library is installed.
+
+    Args:
+        registry: Where files and cards are looked up.
+        name: `name` or `name@version` of a transcription card; None for `viet-asr`.
+
+    Raises:
         UnknownModel: The name is not a transcriber's.
         LibraryMissing: The engine's library is not installed.
         ModelFileMissing: A file of the model is nowhere.
@@ -223,7 +236,7 @@ def load_transcriber(registry: Registry, name: str | None = None, *, threads: in
         _require(wanted)  # before a missing file is spoken of: without the library it is of no use
     file = registry.locate(wanted)
     _require(engine_of(file))
-    return EngineTranscriber(file, threads=threads)
+    return file
 
 
 def installed_transcribers(registry: Registry) -> tuple[str, ...]:
@@ -251,24 +264,30 @@ def _require(engine: str) -> None:
     absent = _absent(engine)
     if absent:
         raise LibraryMissing(
-            f"Speech cannot be read by {engine}: {', '.join(absent)} not installed. {_remedy(engine)}"
+            f"Speech cannot be read by {engine}: {', '.join(absent)} not installed. {remedy_of(engine)}"
         )
 
 
-def _remedy(engine: str) -> str:
+def remedy_of(engine: str) -> str:
+    """Return what to do where an engine does not start."""
     return (
         f"Install it with 'pip install hailong[{_ENGINES[engine].EXTRA}]', or choose another transcriber "
         "under [voice]."
     )
 
 
-def _command(file: ModelFile, engine: str, threads: int) -> tuple[str, ...]:
-    options = {
+def engine_options(file: ModelFile, threads: int) -> dict[str, Any]:
+    """Return what an engine's process is told about its files."""
+    return {
         "model": str(file.path),
         "beside": {name: str(path) for name, path in file.beside},
         "threads": threads,
-        "beam": _ENGINES[engine].BEAM,
+        "beam": _ENGINES[engine_of(file)].BEAM,
     }
+
+
+def _command(file: ModelFile, engine: str, threads: int) -> tuple[str, ...]:
+    options = engine_options(file, threads)
     # -P keeps this package's folder off the child's import path.
     script = str(Path(__file__).with_name("asr_process.py"))
     return (sys.executable, "-P", script, engine, json.dumps(options))

@@ -62,6 +62,7 @@ class CountingPerception:
     def __init__(self) -> None:
         self.sessions: list[CountingAnalysis] = []
         self.on_take: Callable[[int], None] | None = None
+        self.kept_ready = 0
         self.begun = threading.Semaphore(0)
         """Released as each session takes its first unit."""
 
@@ -78,6 +79,9 @@ class CountingPerception:
 
     def versions(self) -> tuple[ModelVersion, ...]:
         return (ModelVersion(name="counting", version="1", sha256="0" * 64),)
+
+    def keep_ready(self) -> None:
+        self.kept_ready += 1
 
     def close(self) -> None:
         pass

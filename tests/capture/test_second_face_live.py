@@ -115,7 +115,6 @@ class Edge:
             load_expression_model(registry),
             unused,  # type: ignore[arg-type]  # the voice is not given: nothing of it is opened
             unused,  # type: ignore[arg-type]  # as above
-            unused,  # type: ignore[arg-type]  # as above
         )
         self.counter = Counter(
             CounterConfig(code="quay-1", camera="lavfi:testsrc"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from inference.evaluation_latency import counter_sound, utterances_of
 from inference.evaluation_speech import ManifestError
 from inference.evaluation_transcription import Listening, Plan, measure, run, thread_counts
+from inference.session_judge import JudgeSupply
 from inference.sounds_without_speech import sounds
 from models.errors import InputError, UnknownModel
 from models.registry import Registry
@@ -177,7 +179,8 @@ def test_real_speech_is_read_as_well_as_the_reference(
         for entry in entries
     ]
     plan = Plan(sounds_s=1.0)
-    result = run(manifest_of(tmp_path, lines), {"viet-asr": viet_asr}, plan, listening)
+    whole = replace(listening, judges=partial(JudgeSupply.load, Registry.default()))
+    result = run(manifest_of(tmp_path, lines), {"viet-asr": viet_asr}, plan, whole)
     assert result["n"] == 6
     assert result["wer"] < 0.4  # 100 clips: 16.7 %; six of them scatter
     assert result["wer_interval"][0] <= result["wer"] <= result["wer_interval"][1]
@@ -187,6 +190,10 @@ def test_real_speech_is_read_as_well_as_the_reference(
     latency = result["latency"]
     assert latency["with_evidence"] >= 4
     assert latency["total_s"]["p50"] >= latency["waiting_s"]["p50"] >= 0.6
+    apart = result["latency_session_process"]  # the same sound, read in the process of a session
+    same = ("utterances", "with_evidence", "refused", "utterance_s", "waiting_s")
+    assert {name: apart[name] for name in same} == {name: latency[name] for name in same}
+    assert apart["reading_s"]["p50"] > 0.0
 
 
 @pytest.mark.long

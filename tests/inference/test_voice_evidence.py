@@ -19,6 +19,7 @@ from consent.terms import load_terms
 from inference.media import AudioChunk
 from inference.roles import RoleConfig
 from inference.signal import Factor
+from inference.utterance_judge import WordJudge
 from inference.voice_evidence import AudioFormatUnsupportedError, VoiceConfig, VoiceEvidence, VoiceReader
 
 if TYPE_CHECKING:
@@ -170,7 +171,8 @@ def share_at(samples: NDArray[np.int16], frequency_hz: float) -> float:
 
 
 def reader(listener: Listener, judge: Judge | None = None, config: VoiceConfig | None = None) -> VoiceReader:
-    return VoiceReader(LevelVad, listener, judge or Judge(), config)  # type: ignore[arg-type]  # fakes at the edge
+    said: Any = judge or Judge()
+    return VoiceReader(LevelVad, lambda: WordJudge(listener, said), config)  # type: ignore[arg-type]  # fakes at the edge
 
 
 def listen(voice: VoiceReader, units: Iterator[Permitted[AudioChunk]]) -> VoiceEvidence:
