@@ -49,7 +49,16 @@ class Kind(StrEnum):
     KEY_RETIRED = "key-retired"
     ACCOUNT = "account"
     EXPORT = "export"
+    INDEX_FORMULA = "index-formula"
+    CALIBRATION = "calibration"
+    INDEX_RELEASE = "index-release"
     LOG_RECOVERED = "log-recovered"
+    PRIVATE_RELEASE = "private-release"
+    ORGANISATION_IMPORT = "organisation-import"
+    SAMPLE_PLANNED = "sample-planned"
+    SAMPLE_DRAWN = "sample-drawn"
+    BALLOT_IMPORT = "ballot-import"
+    BALLOT_IMPORT_WITHDRAWN = "ballot-import-withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
