@@ -18,6 +18,9 @@ from psycopg.types.json import Jsonb
 
 from api import erasure
 from api.database import Connection
+from api.index.calibrations import restore as restore_calibration
+from api.index.formula import restore as restore_formula
+from api.index.releases import restore as restore_cells
 from api.log import Kind
 from api.withdrawals import restore_requests
 
@@ -149,6 +152,9 @@ def _update(
 
 _BY_KIND: Final[Mapping[str, Callable[[Connection, Leaf], int]]] = {
     Kind.RELEASE: _release,
+    Kind.INDEX_RELEASE: restore_cells,
+    Kind.INDEX_FORMULA: restore_formula,
+    Kind.CALIBRATION: restore_calibration,
     Kind.WITHDRAWAL_REQUESTED: _withdrawal,
     Kind.EDGE_CHECKPOINT: _edge_checkpoint,
     Kind.EDGE_FORKED: _edge_forked,
