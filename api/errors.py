@@ -16,6 +16,7 @@ ApiError
 ├── ErasureFileDamaged   the list of erasures outside the database is not the one that was written
 ├── Refused              a request that is answered with a problem document
 ├── CaseRefused          an act on a request or breach that does not fit
+│   └── TableRefused         a file of rows, an import or a sample that cannot be used as a whole
 ├── ReceiptNotWitnessed  the witnesses have not seen the answer of a receipt yet
 ├── ExportRefused        an audit export cannot be made or read
 └── EnrolmentError       an enrolment that cannot be made
@@ -95,6 +96,10 @@ class CaseRefused(ApiError, ValueError):  # noqa: N818 - named for what happened
         super().__init__(text.format(**values))
         self.text = text
         self.values = values
+
+
+class TableRefused(CaseRefused):
+    """A file of rows, an import or a sample that cannot be used as a whole; nothing of it was kept."""
 
 
 class EnrolmentError(ApiError, ValueError):

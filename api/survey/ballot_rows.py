@@ -1,0 +1,246 @@
+"""A row of a file of ballots: which columns there are, and a ballot out of it or what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, TypeVar
+
+from api.organisation.digests import TransactionDigests
+from api.organisation.places import Places
+from api.spreadsheets.cells import (
+    CellError,
+    CellValue,
+    code_of,
+    day_of,
+    folded,
+    is_empty,
+    text_of,
+    transaction_of,
+    yes_or_no,
+)
+from api.spreadsheets.faults import Fault, Reason
+from api.spreadsheets.header import Column
+from api.spreadsheets.tables import Row, Table
+from api.survey.channels import CHANNEL_NAMES, IMPORTED, Channel
+from api.survey.questionnaire import Questionnaire
+
+COLUMNS: Final = (
+    Column("day", ("ngày", "ngày trả lời", "ngày khảo sát", "ngày đánh giá", "date"), required=True),
+    Column("unit", ("đơn vị", "mã đơn vị", "bộ phận một cửa", "unit code")),
+    Column("counter", ("quầy", "mã quầy", "counter code")),
+    Column("channel", ("kênh", "kênh khảo sát")),
+    Column("transaction", ("mã hồ sơ", "số hồ sơ", "mã số hồ sơ", "số biên nhận", "transaction number")),
+    Column("procedure", ("thủ tục", "mã thủ tục", "procedure code")),
+    Column("feedback", ("có góp ý", "đã góp ý", "có góp ý, phản ánh, kiến nghị", "gave feedback")),
+)
+"""Beside these, a column for each criterion of the questionnaire."""
+_CHANNEL_WORDS: Final = {
+    folded(word): channel
+    for channel, words in {
+        Channel.KIOSK: ("kiosk", "ki ốt", "màn hình"),
+        Channel.ONLINE: ("online", "trực tuyến"),
+        Channel.SMS: ("sms", "tin nhắn"),
+        Channel.CALL: ("call", "1022", "cuộc gọi", "tổng đài", "điện thoại"),
+        Channel.PORTAL: ("portal", "cổng dịch vụ công", "cổng dvc", "cổng dvcqg"),
+        Channel.PAPER: ("paper", "giấy", "phiếu"),
+    }.items()
+    for word in (*words, *CHANNEL_NAMES[channel])
+}
+_WITHOUT_TRANSACTION: Final = frozenset({Channel.PAPER})
+"""Handed out to people at the door, and anonymous: no number is asked for."""
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class BallotRow:
+    """One ballot as it is kept.
+
+    Attributes:
+        levels: By position in the questionnaire; None where nothing was answered.
+        transaction_digest: Keyed digest of the transaction number; None on paper without one.
+    """
+
+    sheet: int
+    line: int
+    channel: Channel
+    day: date
+    unit: str
+    counter: str | None
+    procedure: str | None
+    gave_feedback: bool | None
+    levels: tuple[int | None, ...]
+    transaction_digest: bytes | None
+
+    def canonical(self) -> bytes:
+        """Return the line by which it counts in the hash of its import."""
+        parts = (
+            *(str(self.sheet), str(self.line), self.channel.value, self.day.isoformat(), self.unit),
+            *(self.counter or "", self.procedure or ""),
+            "" if self.gave_feedback is None else "yes" if self.gave_feedback else "no",
+            ",".join("" if level is None else str(level) for level in self.levels),
+            self.transaction_digest.hex() if self.transaction_digest else "",
+        )
+        return "\t".join(parts).encode() + b"\n"
+
+
+class RowsHash:
+    """The hash of all rows of an import, in the order of sheet and line."""
+
+    def __init__(self, questionnaire: str) -> None:
+        """Begin with the version that gives the levels their meaning."""
+        self._hash = hashlib.sha256(questionnaire.encode() + b"\n")
+
+    def add(self, row: BallotRow) -> None:
+        """Take the next row in."""
+        self._hash.update(row.canonical())
+
+    def digest(self) -> bytes:
+        """Return the hash of what was taken in."""
+        return self._hash.digest()
+
+
+class BallotReader:
+    """Turns rows of one table into ballots.
+
+    Args:
+        table: The open file.
+        questionnaire: What it answers.
+        places: Units and counters.
+        digests: Makes digests of transaction numbers.
+        channel: Channel of rows that name none; None refuses them.
+        today: The last day that has come.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        questionnaire: Questionnaire,
+        places: Places,
+        digests: TransactionDigests,
+        *,
+        channel: Channel | None,
+        today: date,
+    ) -> None:
+        """Prepare what all rows share."""
+        self._table = table
+        self._places = places
+        self._digests = digests
+        self._channel = channel
+        self._today = today
+        self._questions = [question.code for question in questionnaire.questions]
+        self._after_feedback = questionnaire.after_feedback
+        self._levels = questionnaire.reader()
+
+    def read(self, row: Row) -> BallotRow | list[Fault]:
+        """Return the ballot of a row, or everything that is wrong with it, from left to right."""
+        faults: list[Fault] = []
+
+        def cell(name: str, parse: Callable[[CellValue], _T]) -> _T | None:
+            value = row.values.get(name)
+            if is_empty(value):
+                return None
+            try:
+                return parse(value)
+            except CellError as error:
+                faults.append(self._table.fault(row, name, error.reason, error.detail))
+                return None
+
+        if is_empty(row.values.get("day")):
+            faults.append(self._table.fault(row, "day", Reason.MISSING))
+        day = cell("day", self._day)
+        channel = cell("channel", _channel_of) or self._channel
+        if channel is None and is_empty(row.values.get("channel")):
+            faults.append(self._table.fault(row, "channel", Reason.MISSING))
+        counter, unit = cell("counter", code_of), cell("unit", code_of)
+        place = self._place(row, counter, unit, day, faults)
+        procedure = cell("procedure", code_of)
+        transaction = cell("transaction", transaction_of)
+        if channel not in _WITHOUT_TRANSACTION and channel and is_empty(row.values.get("transaction")):
+            faults.append(self._table.fault(row, "transaction", Reason.MISSING))
+        gave_feedback = cell("feedback", yes_or_no)
+        levels = tuple(cell(code, self._levels.level) for code in self._questions)
+        self._check_answers(row, levels, gave_feedback, faults)
+        if faults or day is None or channel is None or place is None:
+            return _in_order(faults)
+        answered_after = any(
+            level is not None and code in self._after_feedback
+            for code, level in zip(self._questions, levels, strict=True)
+        )
+        return BallotRow(
+            row.sheet,
+            row.line,
+            channel,
+            day,
+            place,
+            counter,
+            procedure,
+            True if answered_after else gave_feedback,
+            levels,
+            None if transaction is None else self._digests.digest(transaction),
+        )
+
+    def fault_of_transaction(self, row: Row, reason: Reason, detail: str = "") -> Fault:
+        """Return the fault of a transaction that was counted already."""
+        return self._table.fault(row, "transaction", reason, detail)
+
+    def _day(self, value: CellValue) -> date:
+        return day_of(value, today=self._today, epoch_1904=self._table.epoch_1904)
+
+    def _place(
+        self, row: Row, counter: str | None, unit: str | None, day: date | None, faults: list[Fault]
+    ) -> str | None:
+        """Return the unit of a ballot, adding what is wrong with unit and counter to `faults`."""
+        if is_empty(row.values.get("counter")) and is_empty(row.values.get("unit")):
+            faults.append(self._table.fault(row, "unit", Reason.NO_PLACE))
+            return None
+        if counter is not None and counter not in self._places.placements:
+            faults.append(self._table.fault(row, "counter", Reason.UNKNOWN_COUNTER))
+            counter = None
+        if unit is not None and unit not in self._places.units:
+            faults.append(self._table.fault(row, "unit", Reason.UNKNOWN_UNIT))
+            return None
+        if day is None:
+            return None
+        if unit is not None and not self._places.has_unit(unit, day):
+            faults.append(self._table.fault(row, "unit", Reason.UNKNOWN_UNIT))
+            return None
+        if counter is None:
+            return unit
+        stood = self._places.unit_of(counter, day)
+        if stood is None:
+            faults.append(self._table.fault(row, "counter", Reason.NO_PLACE))
+        elif unit is not None and stood != unit:
+            faults.append(self._table.fault(row, "counter", Reason.COUNTER_ELSEWHERE, stood))
+        return stood
+
+    def _check_answers(
+        self,
+        row: Row,
+        levels: tuple[int | None, ...],
+        gave_feedback: bool | None,  # noqa: FBT001 - a value of the ballot, no switch
+        faults: list[Fault],
+    ) -> None:
+        given = [code for code in self._questions if not is_empty(row.values.get(code))]
+        if not given:
+            faults.append(self._table.fault(row, "", Reason.NO_ANSWERS))
+        if gave_feedback is False:
+            for code, level in zip(self._questions, levels, strict=True):
+                if code in self._after_feedback and level is not None:
+                    faults.append(self._table.fault(row, code, Reason.NO_FEEDBACK_GIVEN))
+
+
+def _channel_of(value: CellValue) -> Channel:
+    found = _CHANNEL_WORDS.get(folded(text_of(value)))
+    if found is None:
+        raise CellError(Reason.UNKNOWN_CHANNEL)
+    if found not in IMPORTED:
+        raise CellError(Reason.CHANNEL_NOT_IMPORTED)
+    return found
+
+
+def _in_order(faults: list[Fault]) -> list[Fault]:
+    """Sort faults by column; those of the whole row come first."""
+    return sorted(faults, key=lambda fault: (len(fault.column), fault.column))
