@@ -36,7 +36,9 @@ def _births(tokens: Sequence[str], dates: Sequence[SpokenDate]) -> Iterator[Span
         if at < past:
             continue
         date = starting.get(at)
-        if date is not None and (_last_century(date) or _said_after(tokens, date.end)):
+        # "từ … thành …": a date beside a date of birth that was corrected.
+        beside = past == at - 1 and at > 1 and tokens[at - 1] in words.INSTEAD
+        if date is not None and (beside or _last_century(date) or _said_after(tokens, date.end)):
             past = date.end
             yield Span(Kind.BIRTH, at, past)
         elif _is_cue(tokens, at):
@@ -60,6 +62,8 @@ def _said_after(tokens: Sequence[str], end: int) -> bool:
 
 
 def _is_cue(tokens: Sequence[str], at: int) -> bool:
+    if tokens[at] == "đời":
+        return at > 0 and tokens[at - 1] == "chào"
     if tokens[at] not in {"sinh", "đẻ"}:
         return False
     before = tokens[at - 1] if at else ""

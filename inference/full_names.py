@@ -18,7 +18,10 @@ _WITH_PARTICLE: Final = 3
 def full_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     """Return the end of a surname with middle and given names at `at`, or 0."""
     token, following = tokens[at], word_at(tokens, at + 1)
-    if not following or following in STAND_INS or (token, following) in lex.ordinary_pairs:
+    # "đổi tên từ … sang …": a surname of its own, and the word "from".
+    moved = words.RENAMED.length_before(tokens, at + 1) and following not in lex.sure_middles
+    compound = moved or words.COMPOUND_ENDS.length_before(tokens, at + 1)
+    if not following or following in STAND_INS or (token, following) in lex.ordinary_pairs or compound:
         return 0
     cued = _is_cued(tokens, at)
     third = word_at(tokens, at + 2)
@@ -59,7 +62,8 @@ def _after_sure(tokens: Sequence[str], at: int, lex: Lexicon, *, cued: bool) -> 
     following, third = word_at(tokens, at + 1), word_at(tokens, at + 2)
     if following in lex.sure_middles and third and third not in STAND_INS:
         return True
-    unheard = cued and following not in lex.ordinary and following not in words.NAME_STOP
+    given_third = third in lex.title_given and (following, third) not in lex.ordinary_pairs
+    unheard = cued and (following not in lex.ordinary or given_third) and following not in words.NAME_STOP
     return unheard or _is_listed(tokens, at, lex, cued=cued)
 
 
@@ -84,10 +88,11 @@ def minority_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     if not following.isalpha() or following in NUMBER_WORDS:
         return 0
     family = token in lex.minority_surnames and token not in lex.ordinary
-    if with_particle(tokens, at, lex) and (family or third not in lex.ordinary):
+    first = at == 0 and following == "a" and word_at(tokens, at + _WITH_PARTICLE) in words.AFTER_FULL_NAME
+    if with_particle(tokens, at, lex) and (family or first or third not in lex.ordinary):
         return min(name_end(tokens, at + 2, lex), at + _FULL)
     clan = third in lex.minority_surnames and third not in lex.ordinary
-    if token in lex.leads and clan:
+    if (token in lex.leads and clan) or _is_cued_and_strange(tokens, at, lex):
         return name_end(tokens, at + 2, lex)
     open_lead = (family or token in lex.leads) and following not in lex.ordinary
     if family_with_middle(tokens, at, lex):
@@ -95,6 +100,13 @@ def minority_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     if open_lead and (_is_cued(tokens, at) or clan or (family and following in lex.given)):
         return name_end(tokens, at + 1, lex)
     return 0
+
+
+def _is_cued_and_strange(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
+    """Tell whether a title or "tên" makes a name of a family name that ends unheard: "chị chảo mùi pham"."""
+    following, third = word_at(tokens, at + 1), word_at(tokens, at + 2)
+    strange = is_word(third) and third not in lex.ordinary and following not in words.NAME_STOP
+    return strange and tokens[at] in lex.minority_surnames and _is_cued(tokens, at)
 
 
 def family_with_middle(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:

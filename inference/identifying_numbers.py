@@ -78,7 +78,7 @@ def _with_letters(tokens: Sequence[str], run: Run, *, cued: bool) -> tuple[int, 
     """Return the stretch of a run with the letters of a plate or code beside it."""
     start, end = run.start, run.end
     cued = cued or len(run.digits) >= _LONG
-    while cued and start > 0 and tokens[start - 1] in LETTERS - words.CUE_FILLERS:
+    while cued and start > 0 and tokens[start - 1] in (LETTERS - words.CUE_FILLERS) | words.NUMBER_SIGNS:
         start -= 1
     after = (LETTERS - words.CUE_FILLERS) | words.CODE_SIGNS
     while cued and end < len(tokens) and tokens[end] in after:
@@ -111,7 +111,9 @@ def _identifies(tokens: Sequence[str], run: Run, *, cued: bool) -> bool:
     count = len(run.digits)
     following = tokens[run.end] if run.end < len(tokens) else ""
     counted = following in words.UNITS
-    if _is_money(run, following) or _is_law(tokens, run):
+    # "không không không phải": zeros alone within a sentence deny.
+    denied = not cued and set(run.digits) == {"0"} and count < _LONG and run.end - run.start < len(tokens)
+    if denied or _is_money(run, following) or _is_law(tokens, run):
         return False
     if run.amount:
         ends_open = tokens[run.end - 1] in words.MAGNITUDE_ENDS

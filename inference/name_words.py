@@ -20,7 +20,8 @@ thư / tổ trưởng / trưởng thôn / trưởng ấp / trưởng bản / gi�
 bên bán là / bên mua là / con rể / con dâu / anh rể / chị dâu / con bác / con ông / con bà / con cô /
 con chú / con anh / con chị / cháu bé / cháu ngoại / cháu nội / mời / cảm ơn / con ba / con má / con mẹ
 / con bố / đại tá / thiếu tá / trung tá / thượng tá / đại úy / thượng úy / trung úy / thiếu úy / kỹ sư /
-hiệu trưởng / trưởng phòng / phó phòng / công chứng viên / thẩm phán / phó thôn / kế toán
+hiệu trưởng / trưởng phòng / phó phòng / nhân viên / chuyên viên / công chức / viên chức / công an /
+công chứng viên / thẩm phán / phó thôn / kế toán
     """
 )
 """Words after which a given name stands by itself."""
@@ -44,7 +45,8 @@ NAME_NOUNS: Final = PhraseBook(
 tên / họ tên / họ và tên / tên đầy đủ / tên khai sinh / tên thật / tên cũ / tên mới / tên gọi / tên đúng
 / tên cúng cơm / tên thánh / tên tiếng việt / tên nước ngoài / tên người nước ngoài / tên trong giấy
 khai sinh / tên trong căn cước / tên khai sai / tên thường gọi / tên chủ hộ / chủ hộ / tên chủ đất /
-người đứng tên / đứng tên / ghi tên / mang tên / ký tên / gọi tên / tên người nhận / tên họ / quý danh /
+người đứng tên / tên từ / họ từ / đệm / chữ đệm / tên đệm / tên lót / chữ lót / đứng tên / ghi tên /
+mang tên / ký tên / gọi tên / tên người nhận / tên họ / quý danh /
 họ
     """
 )
@@ -110,11 +112,19 @@ quê họ em chị anh cháu tôi tui mới gọi đi không dân thôi nghen he
 """Words after which a given name that could be another word is a name."""
 AFTER_FULL_NAME: Final = _words("ạ ơi nhé nha nè sinh là mẹ bố và với trú quê đây")
 """Words that seldom stand right after anything but the end of a full name."""
+COMPOUND_ENDS: Final = PhraseBook(
+    "nhân viên / thành viên / sinh viên / học viên / giáo viên / chuyên viên / công viên / hội viên"
+)
+"""Words whose end is a surname too and is none in them."""
+RENAMED: Final = PhraseBook("tên từ / họ từ")
+ASKED: Final = _words("gặp nhờ do gửi mời tìm hỏi")
+"""Words after which a name of two syllables stands without a title: "gặp lan anh"."""
 SAYING: Final = _words("bảo nói dặn hẹn kêu hướng")
 """What somebody does who was just named by title and given name: "anh trình bảo"."""
 MEETING: Final = PhraseBook(
     """
-nhờ / gặp / gửi / cảm ơn / thay / hỏi / mời / tìm / vừa nãy / hôm qua / hôm trước / lúc nãy / theo / giao cho
+nhờ / gặp / gửi / cảm ơn / thay / hỏi / mời / tìm / vừa nãy / hôm qua / hôm trước / lúc nãy / theo /
+giao cho
     """
 )
 """Words before a title after which a person is met, not addressed: "nhờ anh trực"."""

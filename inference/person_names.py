@@ -16,15 +16,16 @@ from inference.introduced_names import introduced_name_end
 from inference.lexicon import Lexicon, lexicon
 from inference.name_extent import is_word, word_at
 from inference.redaction_spans import Kind, Span
-from inference.titled_names import birth_rank_end, titled_name_end
+from inference.titled_names import asked_name_end, birth_rank_end, titled_name_end
 
-_AND: Final = frozenset({"và", "với", "cùng"})
+_AND: Final = frozenset({"và", "với", "cùng", "hay", "hoặc", "thành", "sang"})
 _READERS: Final[tuple[Callable[[Sequence[str], int, Lexicon], int], ...]] = (
     introduced_name_end,
     full_name_end,
     minority_name_end,
     titled_name_end,
     birth_rank_end,
+    asked_name_end,
 )
 """Each returns the end of a name that begins at an index, or 0; the surest first."""
 

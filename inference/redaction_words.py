@@ -20,7 +20,7 @@ căn cước / cước công dân / cccd / chứng minh / cmnd / chứng minh th
 số phone / sđt / zalo / di động / liên lạc / hồ sơ số / mã hồ sơ / số hồ sơ / mã số / biên nhận / số
 phiếu hẹn / giấy hẹn số / biển số / biển xe / bảng số / tài khoản / số thuế / bảo hiểm / số thẻ / thẻ số
 / hộ khẩu số / hộ chiếu / passport / số đuôi / đuôi số / số cuối / quyển số / số sổ / sổ đỏ số / sổ hồng
-số / mã vạch / mã bưu gửi / mã bưu / số của / bằng lái số / số tôi / số em / số chị / số anh / gọi số /
+số / mã vạch / mã bưu gửi / mã bưu / số của / bằng lái số / số tôi / số em / số chị / số anh / số gọi /
 số nhà em / sim / hot lai / số seri / seri / mã đơn / mã tra cứu / mã biên / giấy phép số / đăng ký số /
 khai sinh số / số khai sinh / quyển số / khai tử số / kết hôn số / cước / thẻ đuôi / stk / biển / biển
 kiểm soát / biển xanh / trích lục số / số vào sổ / vào sổ / hợp đồng số / số hợp đồng / hợp đồng điện /
@@ -31,7 +31,8 @@ cuối là / ba số cuối / hai số cuối / bốn số cuối / số con / s
 số bà / nhập số / sổ hộ khẩu số / sổ đỏ / sổ hồng / giấy chứng nhận / thẻ bảo hiểm / mã tra / chiếc xe /
 xe máy / ô tô / số dế / số zalo / sổ số / số xe / đăng ký xe / thẻ ngân hàng / mã vận đơn / số biên / số
 seri / giấy biên nhận / số nớ / quyển / hồ sơ mã / số mới là / số nữa là / số sau là / số đầu là / số
-giữa là / số còn lại / mã / tra mã / mã là / mã số doanh nghiệp / mã hẹn / mã xác thực / số phiếu / phiếu thu /
+giữa là / số còn lại / mã / tra mã / mã là / mã số doanh nghiệp / mã hẹn / mã xác thực / số phiếu /
+phiếu thu /
 mã bưu điện / số lưu
     """
 )
@@ -56,7 +57,8 @@ thửa hecta héc sào công nghìn ngàn triệu vé điểm sao giấy km cây
 """What a counted quantity is followed by; a count is evidence, not identity."""
 BIRTH_SKIP: Final = _words(
     """
-ra năm ngày tháng vào là của tôi em anh chị cháu con bác cô chú ông bà mùng mồng thì nó đứa mình tui bé
+ra năm ngày tháng vào là từ thành lại đúng sai sửa ghi của tôi em anh chị cháu con bác cô chú ông bà
+mùng mồng thì nó đứa mình tui bé
 hôm nhật âm dương
     """
 )
@@ -70,6 +72,8 @@ NOT_BIRTH_AFTER: Final = _words(
     viên hoạt sản sống lý vật học trắc động nở đẻ thiết tố
     """
 )
+INSTEAD: Final = _words("thành sang")
+"""Words between a date, or a name, and the one that takes its place."""
 DATE_WORDS: Final = _words(
     """
     ngày tháng năm mùng mồng giêng chạp rằm không
@@ -81,10 +85,13 @@ ADDRESS_NOUNS: Final = PhraseBook(
     """
 tổ dân phố / khu phố / khu dân cư / khu đô thị / chung cư / căn hộ / tòa nhà / thành phố / thị xã / thị
 trấn / đường / phố / ngõ / ngách / hẻm / kiệt / xóm / thôn / ấp / buôn / phường / xã / quận / huyện /
+phum / phum sóc / khu công nghiệp / cụm công nghiệp / khu kinh tế / khu tập thể / tiểu khu /
 tỉnh / tổ / tòa / đặc khu / hợp tác xã / xứ / khu vực / thị tứ / khóm / khối / làng / bản / lô / đội /
 quốc lộ / tỉnh lộ / lộ / đại lộ
     """
 )
+ADDRESS_SAID: Final = PhraseBook("địa chỉ / địa chỉ là / địa chỉ nhà / nhà ở / nhà tôi / nhà em / nhà tui")
+"""Words after which a number with a street is a house, said without "số"."""
 ADDRESS_ANCHORS: Final = PhraseBook(
     """
 địa chỉ / thường trú / tạm trú / cư trú / hộ khẩu / quê / quê quán / nguyên quán / nhà / ở / sống / ngụ
@@ -158,6 +165,8 @@ quyết định / chỉ thị / quầy / quầy số / cửa số / phòng / ph�
 theo luật / quyết định số / quyết định
     """
 )
+NUMBER_SIGNS: Final = _words("cộng đúp kép")
+"""Words that begin a number read aloud: "cộng tám tư", "đúp không"."""
 CODE_SIGNS: Final = _words("xẹt xuyệt gạch ngang trên")
 DOUBTS: Final = _words(
     """

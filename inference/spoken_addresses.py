@@ -77,6 +77,9 @@ def _house(tokens: Sequence[str], at: int) -> int:
         if end == at + length:
             return 0
         return _street(tokens, end, lex)
+    if words.ADDRESS_SAID.length_before(tokens, at) and is_number_word(tokens[at]):
+        end = _number_end(tokens, at)
+        return end if words.ADDRESS_NOUNS.length_at(tokens, end) else 0
     if tokens[at] != "số" or not _anchored(tokens, at):
         return 0
     end = _number_end(tokens, at + 1)
@@ -167,6 +170,8 @@ def _place(tokens: Sequence[str], at: int, lex: Lexicon, *, inner: bool = False)
     if known:
         return begin + known
     number = _number_end(tokens, begin)
+    if tokens[begin:number] == ["không"]:
+        return 0
     if number > begin:
         return _street(tokens, number, lex)
     return _lettered_end(tokens, begin) or _named_end(tokens, begin, lex, inner=inner)
@@ -189,7 +194,9 @@ def _named_end(tokens: Sequence[str], begin: int, lex: Lexicon, *, inner: bool) 
         closed = end + 1 == len(tokens) or words.ADDRESS_NOUNS.length_at(tokens, end + 1) > 0
         # "phố bạch mai", "xã tân phú tây": one syllable seldom names a place, "tây" often ends one.
         strange = (
-            end == begin + 1 and tokens[begin] not in lex.ordinary and tokens[end] not in words.PLACE_ENDS
+            end == begin + 1
+            and (inner or tokens[begin] not in lex.ordinary)
+            and tokens[end] not in words.PLACE_ENDS
         )
         last = end + 1 == len(tokens) and (strange or (end > begin and tokens[end] in _QUARTERS))
         if last and tokens[end] not in _PARTICLES:

@@ -58,7 +58,7 @@ _PAUSE: Final = _words(
 LETTERS: Final = _words(
     """
 a b bê bờ c xê cê cờ d dê dờ đ đê đờ e ép en f g gờ giê gi h hát hờ i k ka ca l lờ eo em m mờ n nờ o
-ô ơ p pê pờ q quy r rờ s sờ ét t tê tờ u ư v vê vờ x ích xờ y z dét zét hắc hắt xì rét giét đúp
+ô ơ p pê pờ q quy r rờ s sờ ét t tê tờ u ư v vê vờ x ích xờ y z dét zét hắc hắt xì rét giét đúp kê rô zê
 """
 )
 """Names of letters inside plates and dossier codes."""
@@ -88,6 +88,11 @@ _DIGIT_WORD: Final = re.compile("|".join(sorted(DIGITS, key=len, reverse=True)))
 _DIGIT_INSIDE: Final = re.compile(r"\d")
 _NO_ZERO_BEFORE: Final = frozenset({"phải", "nhầm", "nhớ", "biết", "đúng"})
 """After "không" these make it the word "not"."""
+
+_DENIED: Final = _NO_ZERO_BEFORE | _words("có được gọi sang thấy còn dùng nghe liên")
+"""Verbs that "không" denies after a number that was whole."""
+_WHOLE: Final = (10, 12)
+"""Digits of a telephone number and of a citizen's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +279,18 @@ def digits_of(tokens: Sequence[str]) -> str:
     return _heard(tokens)[0]
 
 
+def _without_denial(tokens: Sequence[str], start: int, end: int) -> int:
+    """Return the end of a run without the "không" that denies the verb after it.
+
+    "… bảy sáu không gọi được": the telephone or citizen number was whole without that zero.
+    """
+    if end >= len(tokens) or tokens[end - 1] != "không" or tokens[end] not in _DENIED:
+        return end
+    digits = _heard(tokens[start : end - 1])[0]
+    whole = digits.startswith("0") and len(digits) in _WHOLE
+    return end - 1 if whole else end
+
+
 def find_runs(tokens: Sequence[str]) -> tuple[Run, ...]:
     """Find the stretches of number words in a sequence of lower-case tokens.
 
@@ -288,6 +305,7 @@ def find_runs(tokens: Sequence[str]) -> tuple[Run, ...]:
             at += 1
             continue
         end = _ends_at(tokens, at)
+        end = _without_denial(tokens, at, end)
         inside = tokens[at:end]
         digits, leading = _heard(inside)
         amount = any(token in _MAGNITUDE or token in _HALF for token in inside)

@@ -44,6 +44,9 @@ def _is_called(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
     token, following = tokens[at], word_at(tokens, at + 1)
     if token in words.NOT_CALLED or not is_word(token):
         return False
+    if following == "nhà" and tokens[at - 1] in {"con", "thằng"}:
+        # "con bưởi nhà tôi": nobody says that of a fruit.
+        return token in lex.given and token not in words.ROLES
     if following == "ơi":
         return token in lex.given or token not in words.NAME_STOP | words.ROLES
     if token not in lex.given or token in words.ROLES:
@@ -59,6 +62,15 @@ def _has_second(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
     if following not in lex.given or following in words.NAME_STOP or (following, third) in lex.ordinary_pairs:
         return False
     return following in lex.sure_given or not third or third in words.CLOSERS or following not in lex.ordinary
+
+
+def asked_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
+    """Return the end of a given name of two syllables that somebody was met by ("gặp lan anh"), or 0."""
+    following = word_at(tokens, at + 1)
+    if at == 0 or tokens[at - 1] not in words.ASKED or tokens[at] not in lex.sure_given & lex.middles:
+        return 0
+    given = following in lex.title_given or following in {"anh", "như"}
+    return at + 2 if given and (tokens[at], following) not in lex.ordinary_pairs else 0
 
 
 def birth_rank_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
