@@ -15,7 +15,7 @@ from consent.event import Event, LoggedEvent
 from consent.forms import Form, exported
 from consent.jsonld import can_check
 from consent.life import fold
-from consent.notice import NoticeShelf
+from consent.notice import QUOTES_NOTICE, NoticeShelf
 from consent.pseudonym import PseudonymKey
 from consent.record import ConsentRecord
 from consent.speech import ASKED, readings
@@ -155,7 +155,8 @@ def notices(
         typer.echo(json.dumps([asdict(item) for item in readings(shelf)], ensure_ascii=False))
         return
     for notice in shelf.published():
-        reference = notice.reference(ASKED[0])
+        plain, with_quotes = ASKED
+        reference = notice.reference(with_quotes if notice.notice_id == QUOTES_NOTICE else plain)
         since = notice.in_force_from.isoformat()
         typer.echo(f"{notice.notice_id} {notice.version} {notice.language}  {since}  {reference.sha256}")
 

@@ -2,8 +2,8 @@
 
 One leaf of the log is one RFC 8785 JSON document with a `kind`. Events of a consent are
 in `consent.event`, erasures in `consent.erasure`; the rest is here: the slot of a
-session, the gaps in it, the keys that sign the log, the runs of the retention, and
-the times at which an installer aimed a camera.
+session, the gaps in it, the keys that sign the log, the runs of the retention, the
+times at which an installer aimed a camera, and the reads of kept quotes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from consent.record import Code, Sha256
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Milliseconds = Annotated[int, Field(ge=0, le=10**12)]
+Ticket = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z./_-]{1,38}[0-9A-Za-z]$")]
+"""Number of a case, such as `YC-2026/0142`; 3 to 40 characters, no words about anybody."""
 Size = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Vkey = Annotated[str, StringConstraints(pattern=r"^[^\s+]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{40,4000}$")]
 """A public key as C2SP text: name, hash, algorithm and key."""
@@ -56,6 +58,17 @@ class EntryKind(StrEnum):
     RETENTION_RUN = "retention-run"
     MAINTENANCE_STARTED = "maintenance-started"
     MAINTENANCE_ENDED = "maintenance-ended"
+    QUOTES_READ = "quotes-read"
+
+
+class ReadPurpose(StrEnum):
+    """Why somebody reads what is kept of a citizen; the same five as at the centre."""
+
+    SUBJECT_REQUEST = "subject-request"
+    COMPLAINT = "complaint"
+    BREACH = "breach"
+    INSPECTION = "inspection"
+    QUALITY_CHECK = "quality-check"
 
 
 class Outcome(StrEnum):
@@ -305,6 +318,29 @@ class MaintenanceEnded:
     schema_version: Literal[1] = 1
 
 
+@dataclass(frozen=True, slots=True)
+class QuotesRead:
+    """Somebody is about to read the kept quotes of a consent: written first, or they are not opened.
+
+    Attributes:
+        reader: Who reads, as the agency names its privacy officers.
+        purpose: Why.
+        ticket: The case it belongs to.
+        quotes: How many were kept then.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    record_id: UUID
+    at: AwareDatetime
+    reader: Code
+    purpose: ReadPurpose
+    ticket: Ticket
+    quotes: Count
+    kind: Literal[EntryKind.QUOTES_READ] = EntryKind.QUOTES_READ
+    schema_version: Literal[1] = 1
+
+
 OwnEntry: TypeAlias = (
     Genesis
     | SessionStarted
@@ -315,6 +351,7 @@ OwnEntry: TypeAlias = (
     | RetentionRun
     | MaintenanceStarted
     | MaintenanceEnded
+    | QuotesRead
 )
 Slot: TypeAlias = SessionStarted | SessionEnded | CaptureGap
 """What is known of a session, beside its consent."""
@@ -331,6 +368,7 @@ _OWN: Final[Mapping[str, type[OwnEntry]]] = {
     EntryKind.RETENTION_RUN: RetentionRun,
     EntryKind.MAINTENANCE_STARTED: MaintenanceStarted,
     EntryKind.MAINTENANCE_ENDED: MaintenanceEnded,
+    EntryKind.QUOTES_READ: QuotesRead,
 }
 _ERASURES: Final = frozenset({EntryKind.ERASURE_STARTED.value, EntryKind.ERASURE_DONE.value})
 EVENT_KINDS: Final = frozenset(kind.value for kind in EventKind)

@@ -18,7 +18,7 @@ from uuid import UUID
 import rfc8785
 
 from consent import merkle, storage
-from consent.entry import CaptureGap, SessionEnded, SessionStarted, parse_entry
+from consent.entry import CaptureGap, QuotesRead, SessionEnded, SessionStarted, parse_entry
 from consent.erasure import Begun, ErasureCertificate
 from consent.errors import ExportRefused, LedgerCorrupt, UnknownRecord
 from consent.event import Event
@@ -39,6 +39,14 @@ class ProvenEvent:
     """One event of the consent and its place in the log."""
 
     event: Event
+    entry: ProvenEntry
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenRead:
+    """One reading of the kept quotes and its place in the log."""
+
+    read: QuotesRead
     entry: ProvenEntry
 
 
@@ -71,6 +79,7 @@ class RecordDocument:
         session: None where no device was opened.
         erasure: None where nothing asked for one.
         evidence: Every leaf with its proof under one checkpoint.
+        reads: Who read the kept quotes, in the order of the log.
     """
 
     record: ConsentRecord
@@ -80,6 +89,7 @@ class RecordDocument:
     session: SessionBlock | None
     erasure: ErasureBlock | None
     evidence: Evidence
+    reads: tuple[ProvenRead, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """Return the document as JSON values; every leaf stands in it as it was hashed."""
@@ -97,6 +107,12 @@ class RecordDocument:
             | _without_record(item.event.canonical())
             for item in self.events
         ]
+        if self.reads:
+            document["quotes_read"] = [
+                {"index": item.entry.index, "leaf_hash": item.entry.leaf_hash.hex()}
+                | _without_record(item.entry.leaf)
+                for item in self.reads
+            ]
         return document
 
     def canonical(self) -> bytes:
@@ -123,6 +139,7 @@ def record_document(evidence: Evidence, notices: NoticeShelf | None = None) -> R
     started: SessionStarted | None = None
     ended: SessionEnded | None = None
     gaps: list[CaptureGap] = []
+    reads: list[ProvenRead] = []
     begun: Begun | None = None
     certificate: ErasureCertificate | None = None
     for item in evidence.entries:
@@ -140,6 +157,8 @@ def record_document(evidence: Evidence, notices: NoticeShelf | None = None) -> R
             gaps.append(entry)
         elif isinstance(entry, SessionEnded):
             ended = entry
+        elif isinstance(entry, QuotesRead):
+            reads.append(ProvenRead(entry, item))
         elif isinstance(entry, Begun):
             begun = begun or entry
         elif isinstance(entry, ErasureCertificate):
@@ -154,6 +173,7 @@ def record_document(evidence: Evidence, notices: NoticeShelf | None = None) -> R
         session=None if started is None else SessionBlock(started, tuple(gaps), ended),
         erasure=None if begun is None else ErasureBlock(begun, certificate),
         evidence=evidence,
+        reads=tuple(reads),
     )
 
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from consent.errors import ExportRefused
-from consent.export import ErasureBlock, ProvenEvent, RecordDocument, SessionBlock
+from consent.export import ErasureBlock, ProvenEvent, ProvenRead, RecordDocument, SessionBlock
 from consent.purpose import Purpose
 from consent.record import Answer
 from consent.state import State
@@ -122,6 +122,7 @@ def linked(document: RecordDocument) -> dict[str, Any]:
             "sha256": record.terms.sha256,
         },
         "event": [_event(item) for item in document.events],
+        "quotesRead": [_read(item) for item in document.reads] or None,
         "capture": None if document.session is None else _capture(document.session),
         "erasure": None if document.erasure is None else _erasure(document.erasure),
         "evidence": _present(
@@ -228,6 +229,18 @@ def _event(item: ProvenEvent) -> dict[str, Any]:
             "indicationMethod": event.method,
         }
     )
+
+
+def _read(item: ProvenRead) -> dict[str, Any]:
+    return {
+        "type": "vn:QuotesRead",
+        "logIndex": item.entry.index,
+        "leafHash": item.entry.leaf_hash.hex(),
+        "readAt": item.read.at.isoformat(),
+        "reader": item.read.reader,
+        "reason": item.read.purpose.value,
+        "ticket": item.read.ticket,
+    }
 
 
 def _capture(block: SessionBlock) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from consent.entry import (
     MaintenanceEnd,
     MaintenanceEnded,
     MaintenanceStarted,
+    QuotesRead,
+    ReadPurpose,
     SessionSummary,
     body_of,
     body_of_note,
@@ -32,7 +34,7 @@ from consent.reading import ConsentRecords, current
 from consent.receipt import receipt_digest
 from consent.record import Answer, ConsentRecord, IndicatedBy, NoticeReference, PurposeDecision
 from consent.slots import end_of_session, gap_of_session, start_of_session
-from consent.state import DECIDED, PERMITTING, State, check_step
+from consent.state import DECIDED, KEEPING, PERMITTING, State, check_step
 from consent.stored import Logged, Writing, event_of
 from consent.uptime import uptime_ns
 
@@ -312,6 +314,36 @@ class ConsentStore(ConsentRecords):
         """
         with self.log.writing() as writing:
             return gap_of_session(writing, record_id, self._now(), losses=losses, gap_ms=gap_ms)
+
+    def quotes_read(
+        self, record_id: UUID, reader: str, purpose: ReadPurpose, ticket: str, *, quotes: int
+    ) -> Logged:
+        """Log that somebody is about to read the kept quotes of a consent: first, or they are not opened.
+
+        Args:
+            record_id: Whose quotes.
+            reader: Who reads, as the agency names its privacy officers.
+            purpose: Why.
+            ticket: The case.
+            quotes: How many are kept.
+
+        Raises:
+            TransitionRefused: The consent does not let quotes be kept (any more).
+            EntryRefused: `reader` is no code, or `ticket` no number of a case.
+            LedgerUnavailable: It could not be written, so nothing may be read.
+        """
+        entry = QuotesRead(record_id, self._now(), reader, purpose, ticket, quotes)
+        body = body_of(entry)
+        parse_entry(body)
+        with self.log.writing() as writing:
+            record, state = current(record_id, writing.of_record(record_id))
+            if Purpose.QUOTES not in record.given() or state not in KEEPING or record_id in self._halted:
+                raise TransitionRefused(
+                    f"the consent {record_id} is {state} and "
+                    f"{'lets' if Purpose.QUOTES in record.given() else 'never let'} quotes be kept: "
+                    "there is nothing to read"
+                )
+            return writing.append(entry.kind, body, record_id=record_id)
 
     def note(self, kind: str, document: Mapping[str, object], record_id: UUID | None = None) -> Logged:
         """Log an erasure or a run of the retention, given as JSON values.

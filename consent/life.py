@@ -16,6 +16,7 @@ from consent.entry import (
     KeyRetired,
     MaintenanceEnded,
     MaintenanceStarted,
+    QuotesRead,
     SessionEnded,
     SessionStarted,
 )
@@ -25,7 +26,7 @@ from consent.event import Event, EventKind
 from consent.purpose import Purpose
 from consent.record import Answer, ConsentRecord, IndicatedBy
 from consent.signed_note import SignatureLine
-from consent.state import DECIDED, State, check_step
+from consent.state import DECIDED, KEEPING, State, check_step
 from consent.stored import with_key
 
 
@@ -143,6 +144,8 @@ class Course:
             self._take_key(entry)
         elif isinstance(entry, Begun):
             self._erasures.add(entry.record_id)
+        elif isinstance(entry, QuotesRead):
+            self._take_read(entry)
         elif isinstance(entry, ErasureCertificate) and entry.record_id not in self._erasures:
             raise LedgerCorrupt(f"the erasure of {entry.record_id} ended before it began")
         self._size += 1
@@ -168,6 +171,10 @@ class Course:
             raise LedgerCorrupt(f"session {entry.session_id} started while a camera was being aimed")
         after = slot.after(entry, state)
         self._slots[entry.record_id] = replace(after, gaps=()) if after.gaps else after
+
+    def _take_read(self, entry: QuotesRead) -> None:
+        if self._states.get(entry.record_id) not in KEEPING:
+            raise LedgerCorrupt(f"the quotes of {entry.record_id} were read while nothing of it may be kept")
 
     def _take_maintenance(self, entry: MaintenanceStarted | MaintenanceEnded) -> None:
         begun = self._maintenance

@@ -25,6 +25,10 @@ from consent.purpose import Purpose
 from consent.record import Channel, Code, DataCategory, Language, Line, NoticeReference
 
 DEFAULT_LANGUAGE: Final = "vi"
+COUNTER_NOTICE: Final = "counter"
+"""What is shown where image and voice are asked for."""
+QUOTES_NOTICE: Final = "counter-quotes"
+"""What is shown where keeping redacted quotes is asked for as well: another promise, so another notice."""
 _FILE: Final = re.compile(r"\.[a-z]{2}\.toml$")
 _STRONG: Final = re.compile(r"\*\*(.+?)\*\*")
 _CATEGORIES: Final = {
@@ -105,9 +109,12 @@ class NoticeShelf:
     def __init__(self, notices: Iterable[Notice]) -> None:
         """Put notices on the shelf."""
         self._notices = {(item.notice_id, item.version, item.language): item for item in notices}
-        if not any(item.language == DEFAULT_LANGUAGE for item in self._notices.values()):
+        names = {COUNTER_NOTICE, *(item.notice_id for item in self._notices.values())}
+        names -= {item.notice_id for item in self._notices.values() if item.language == DEFAULT_LANGUAGE}
+        if names:
             raise NoticeError(
-                f"there is no notice in '{DEFAULT_LANGUAGE}', the language every counter starts in"
+                f"there is no notice {', '.join(sorted(names))} in '{DEFAULT_LANGUAGE}', the language every "
+                "counter starts in"
             )
 
     @classmethod
@@ -157,7 +164,15 @@ class NoticeShelf:
                 "never removed: restore its file"
             ) from None
 
-    def current(self, language: str, notice_id: str = "counter") -> Notice:
+    def asking(self, language: str, purposes: Iterable[Purpose]) -> Notice:
+        """Return the newest notice that asks for these purposes.
+
+        Raises:
+            NoticeError: There is none in that language.
+        """
+        return self.current(language, QUOTES_NOTICE if Purpose.QUOTES in purposes else COUNTER_NOTICE)
+
+    def current(self, language: str, notice_id: str = COUNTER_NOTICE) -> Notice:
         """Return the newest version in a language.
 
         Raises:

@@ -147,6 +147,16 @@ class _Page:
                     "index": str(item.entry.index),
                 }
                 for item in document.events
+            ]
+            + [
+                {
+                    "time": _time(item.read.at),
+                    "event": words["quotes_read"],
+                    "by": item.read.reader,
+                    "method": f"{self._code(item.read.purpose)}, {item.read.ticket}",
+                    "index": str(item.entry.index),
+                }
+                for item in document.reads
             ],
             "session": [] if document.session is None else self._session(document.session),
             **self._erasure(document.erasure),

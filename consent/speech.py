@@ -55,8 +55,8 @@ def reading(notice: Notice, purposes: Iterable[Purpose]) -> Reading:
 def readings(notices: NoticeShelf, asked: Sequence[tuple[Purpose, ...]] = ASKED) -> Iterator[Reading]:
     """Give everything there is to read out of the newest notices."""
     for language in notices.languages:
-        notice = notices.current(language)
         for purposes in asked:
+            notice = notices.asking(language, purposes)
             if set(purposes) <= set(notice.choices):
                 yield reading(notice, purposes)
 

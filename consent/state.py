@@ -53,6 +53,9 @@ PERMITTING: Final = frozenset({State.GIVEN})
 DECIDED: Final = frozenset({State.GIVEN, State.REFUSED})
 """States that only a decision of the citizen leads to."""
 
+KEEPING: Final = frozenset({State.COMPLETED, State.EXPIRED})
+"""States in which what was derived under the consent may stay."""
+
 ERASING: Final = frozenset({State.WITHDRAWN, State.INVALIDATED})
 """States that ask for the erasure of what was derived."""
 

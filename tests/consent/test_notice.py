@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PUBLISHED = {
     ("counter", "1.0", "vi"): "1b85b5bdd612ac877fcc9afba4efc55173310edd5f9990d171b5e1c60bcc62a8",
     ("counter", "1.0", "en"): "5de0392cde6abdc6df2257fbf85308c4d8b86f8269ef6d1defededb655dd11e4",
+    ("counter-quotes", "1.0", "vi"): "029619fee4460934195dcc8319f048c2ba3aeb4ddf1eff32c3bc130b37a229b6",
+    ("counter-quotes", "1.0", "en"): "a7f4d86fa53d21bdeb3a3792318a17625c53e6ec0ba9f65efcdcf272f67e7c92",
 }
 """What was published never changes: a new wording is a new version with its own hash here."""
 
@@ -29,7 +31,8 @@ PUBLISHED = {
 @pytest.mark.parametrize("key", PUBLISHED)
 def test_a_published_version_is_never_edited(key: tuple[str, str, str]) -> None:
     notice = NoticeShelf.load().get(*key)
-    assert hashlib.sha256(notice.rendered(BOTH)).hexdigest() == PUBLISHED[key]
+    asked = (*BOTH, Purpose.QUOTES) if key[0] == "counter-quotes" else BOTH
+    assert hashlib.sha256(notice.rendered(asked)).hexdigest() == PUBLISHED[key]
 
 
 def test_every_shipped_notice_is_pinned_here() -> None:
@@ -56,6 +59,19 @@ def test_the_vietnamese_notice_says_what_the_law_asks_for() -> None:
         "Không đồng ý",
     ):
         assert words in text
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_whoever_is_asked_for_quotes_reads_another_notice(language: str) -> None:
+    shelf = NoticeShelf.load()
+    plain, more = shelf.asking(language, BOTH), shelf.asking(language, (*BOTH, Purpose.QUOTES))
+    assert (plain.notice_id, more.notice_id) == ("counter", "counter-quotes")
+    assert plain == shelf.current(language), "nobody else reads anything new"
+    assert more.paragraphs[0] != plain.paragraphs[0], "that nothing is kept would be untrue"
+    assert more.paragraphs[1] == plain.paragraphs[1]
+    terms = load_terms()
+    (days,) = (item.days for item in terms.retention if item.category == "redacted-quotes")
+    assert f" {days} " in more.choices[Purpose.QUOTES].sentence, "notice and terms name the same time"
 
 
 def test_each_language_asks_for_the_same_purposes() -> None:

@@ -27,6 +27,8 @@ from consent.entry import (
     MaintenanceStarted,
     Outcome,
     Processed,
+    QuotesRead,
+    ReadPurpose,
     RetentionRun,
     RetentionStep,
     SessionEnded,
@@ -271,6 +273,7 @@ EXAMPLES = [
     RetentionRun(at=NOW, steps=(RetentionStep("signal", 30, 12),)),
     MaintenanceStarted(uuid4(), "quay-1", "nv-07", NOW, limit_s=900),
     MaintenanceEnded(uuid4(), "quay-1", "nv-07", NOW, MaintenanceEnd.TIME, frames=13),
+    QuotesRead(RECORD, NOW, "dpo-1", ReadPurpose.COMPLAINT, "YC-2026/0142", quotes=3),
 ]
 
 
@@ -301,6 +304,7 @@ def test_the_kinds_of_the_contract_exist() -> None:
         "retention-run",
         "maintenance-started",
         "maintenance-ended",
+        "quotes-read",
     } == KINDS
 
 

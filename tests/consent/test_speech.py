@@ -141,8 +141,9 @@ def test_set_up_goes_on_without_a_voice(
 
 def test_the_command_lists_the_published_notices() -> None:
     result = CliRunner().invoke(consent, ["notices"])
-    first, second = result.output.splitlines()
+    first, second, *others = result.output.splitlines()
     assert first.startswith("counter 1.0 vi  2026-01-01  1b85b5bd")
     assert second.startswith("counter 1.0 en  2026-01-01  5de0392c")
+    assert [line.split()[:3] for line in others] == [["counter-quotes", "1.0", code] for code in ("vi", "en")]
     (read, *_) = json.loads(CliRunner().invoke(consent, ["notices", "--spoken"]).output)
     assert read["sha256"] == first.split()[-1]
