@@ -21,7 +21,7 @@ from scipy.optimize import (  # type: ignore[import-untyped] # scipy carries no 
     LinearConstraint,
     milp,
 )
-from scipy.sparse import lil_array  # type: ignore[import-untyped] # as above
+from scipy.sparse import csr_array  # type: ignore[import-untyped] # as above
 
 from api.disclosure import points, share_text
 from api.statistics.errors import StatisticsError
@@ -29,8 +29,10 @@ from api.statistics.suppression import Suppressed, Verdict
 from api.statistics.suppression_lattice import Table
 
 _SEARCH_S: Final = 30.0
+_CORNERS: Final = 6
 _BOUNDS: Final = ("≥", "≤")
-Whole: TypeAlias = npt.NDArray[np.int64]
+_System: TypeAlias = tuple[csr_array, npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Rows over ballots and then satisfied ones of some atoms, with their smallest and largest values."""
 
 
 class PrintImpossible(StatisticsError, ValueError):  # noqa: N818 - named for what happened
@@ -169,6 +171,7 @@ class _Attacker:
         self.ballots = _reduced(everyone)
         self.satisfied = _reduced(satisfied)
         self.groups = self._groups()
+        self.systems: dict[tuple[int, ...], _System] = {}
         width = len(self.targets)
         self.low = np.full((3, width), np.iinfo(np.int64).max)
         self.high = np.full((3, width), -1)
@@ -177,9 +180,14 @@ class _Attacker:
         self.x = np.zeros(self.size, dtype=np.int64)
 
     def find(self, enough: tuple[int, int] | None) -> tuple[Attacked, ...]:
-        for group in sorted(set(self.groups)):
-            self._solve([atom for atom in range(self.size) if self.groups[atom] == group], (), 0, 0)
+        free = sorted({atom for equation in (*self.ballots, *self.satisfied) for atom in equation.atoms})
+        for group in sorted({self.groups[atom] for atom in range(self.size)}):
+            atoms = [atom for atom in range(self.size) if self.groups[atom] == group]
+            if not self._solve(atoms, np.zeros(2 * len(atoms))):
+                raise PrintImpossible("no table of people prints these numbers")
         self._take()
+        if enough is not None:
+            self._wander(free)
         for place, number in enumerate(self.targets):
             for kind in range(3):
                 wanted = None if enough is None else enough[min(kind, 1)]
@@ -223,48 +231,64 @@ class _Attacker:
         """Make a cell as small (-1) or as large (1) as what is printed allows."""
         tied = {self.groups[atom] for atom in members}
         atoms = [atom for atom in range(self.size) if self.groups[atom] in tied]
-        if self._solve(atoms, members, kind, sign):
+        inside = np.isin(atoms, members).astype(np.float64)
+        towards = np.concatenate([(1.0, 0.0, 1.0)[kind] * inside, (0.0, 1.0, -1.0)[kind] * inside])
+        if self._solve(atoms, -sign * towards):
             self.ended[kind, (sign + 1) // 2, place] = True
         self._take()
 
-    def _solve(self, atoms: Sequence[int], members: Sequence[int], kind: int, sign: int) -> bool:
-        """Search a world among tied atoms; tell whether it is proven that none goes further."""
-        column = {atom: place for place, atom in enumerate(atoms)}
+    def _wander(self, free: Sequence[int]) -> None:
+        """Visit far corners of what is possible, which widens the ranges of many cells at once."""
+        rng = np.random.default_rng(0)
+        for group in sorted({self.groups[atom] for atom in free}):
+            atoms = [atom for atom in range(self.size) if self.groups[atom] == group]
+            for _ in range(_CORNERS):
+                self._solve(atoms, rng.choice((-1.0, 0.0, 1.0), 2 * len(atoms)))
+                self._take()
+
+    def _solve(self, atoms: Sequence[int], cost: npt.NDArray[np.float64]) -> bool:
+        """Search the cheapest world among tied atoms; tell whether it is proven that none is cheaper."""
         size = len(atoms)
-        chosen = [
-            (equation, shift)
-            for equations, shift in ((self.ballots, 0), (self.satisfied, size))
-            for equation in equations
-            if equation.atoms[0] in column
-        ]
-        matrix = lil_array((len(chosen) + size, 2 * size))
-        low, high = np.zeros(len(chosen) + size), np.full(len(chosen) + size, np.inf)
-        for row, (equation, shift) in enumerate(chosen):
-            for atom in equation.atoms:
-                matrix[row, shift + column[atom]] = 1.0
-            low[row], high[row] = equation.least, equation.most
-        for place in range(size):
-            matrix[len(chosen) + place, place] = 1.0
-            matrix[len(chosen) + place, size + place] = -1.0
-        cost = np.zeros(2 * size)
-        for atom in members:
-            cost[column[atom]] += -sign if kind in {0, 2} else 0
-            cost[size + column[atom]] += -sign if kind == 1 else sign if kind == 2 else 0  # noqa: PLR2004 - ballots, satisfied, unsatisfied
+        matrix, low, high = self._system(tuple(atoms))
         most = float(sum(cell.n or 0 for cell in self.cells) + 1000)
         answer = milp(
             cost,
-            constraints=LinearConstraint(matrix.tocsr(), low, high),
+            constraints=LinearConstraint(matrix, low, high),
             bounds=Bounds(np.repeat([1.0, 0.0], size), np.full(2 * size, most)),
             integrality=np.ones(2 * size),
             options={"time_limit": _SEARCH_S},
         )
         if answer.x is None:
-            if sign == 0:
-                raise PrintImpossible("no table of people prints these numbers")
             return False
         values = np.rint(answer.x).astype(np.int64)
         self.n[list(atoms)], self.x[list(atoms)] = values[:size], values[size:]
         return bool(answer.status == 0)
+
+    def _system(self, atoms: tuple[int, ...]) -> _System:
+        """Return the equations of tied atoms, and that no more are satisfied than gave a ballot."""
+        if atoms in self.systems:
+            return self.systems[atoms]
+        column = {atom: place for place, atom in enumerate(atoms)}
+        size = len(atoms)
+        rows: list[int] = []
+        columns: list[int] = []
+        low, high = [], []
+        for equations, shift in ((self.ballots, 0), (self.satisfied, size)):
+            for equation in equations:
+                if equation.atoms[0] in column:
+                    rows += [len(low)] * len(equation.atoms)
+                    columns += [shift + column[atom] for atom in equation.atoms]
+                    low.append(float(equation.least))
+                    high.append(float(equation.most))
+        ones = [1.0] * len(rows) + [1.0, -1.0] * size
+        for place in range(size):
+            rows += [len(low), len(low)]
+            columns += [place, size + place]
+            low.append(0.0)
+            high.append(np.inf)
+        matrix = csr_array((ones, (rows, columns)), shape=(len(low), 2 * size))
+        self.systems[atoms] = matrix, np.array(low), np.array(high)
+        return self.systems[atoms]
 
     def _take(self) -> None:
         """Keep what this world says of every target: it prints the same."""
