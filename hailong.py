@@ -58,6 +58,12 @@ _PROGRAMS: Final = {
     "audit": _Program(
         "api.audit_commands", "audit", "Export the log and verify an export with every figure.", "central"
     ),
+    "simulate": _Program(
+        "api.statistics.simulate_commands",
+        "simulate",
+        "Show by simulation what the published figures are worth.",
+        "central",
+    ),
     "demo": _Program(
         "capture.demo",
         "demo",

@@ -20,7 +20,7 @@ import numpy as np
 from api.statistics import prediction_powered
 from api.statistics.errors import SumsInvalid
 from api.statistics.mover import combined
-from api.statistics.prediction_powered import PairSums, ScoreSums, tuned
+from api.statistics.prediction_powered import PairSums, ScoreSums, Tuned, tuned
 from api.statistics.wilson import wilson
 
 _ROUNDING: Final = 1e-9
@@ -53,6 +53,7 @@ class Guard(StrEnum):
     FEW_OF_A_CLASS = "few_of_a_class"
     FEW_SCORES = "few_scores"
     WEAK_SCORES = "weak_scores"
+    LITTLE_GAIN = "little_gain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,22 +304,23 @@ def _part(stratum: Stratum) -> Part:
         N=passive.n,
         n_eff=float(result.n_eff),
         lambda_=float(result.lambda_) if used else 0.0,
-        guard=None if used else _guard(stratum),
+        guard=None if used else _guard(stratum, result),
     )
 
 
-def _guard(stratum: Stratum) -> Guard:
+def _guard(stratum: Stratum, result: Tuned) -> Guard:
     """Say why the scores of a stratum are not used; the first reason that holds."""
     pairs, passive = stratum.ballots, stratum.passive
-    if not passive.n:
-        return Guard.NO_SCORES
-    if pairs.n < prediction_powered.FEWEST_BALLOTS:
-        return Guard.FEW_BALLOTS
-    if min(pairs.satisfied, pairs.n - pairs.satisfied) < prediction_powered.FEWEST_OF_A_CLASS:
-        return Guard.FEW_OF_A_CLASS
-    if passive.n < prediction_powered.FEWEST_SCORES:
-        return Guard.FEW_SCORES
-    return Guard.WEAK_SCORES
+    of_a_class = min(pairs.satisfied, pairs.n - pairs.satisfied)
+    reasons = (
+        (not passive.n, Guard.NO_SCORES),
+        (pairs.n < prediction_powered.FEWEST_BALLOTS, Guard.FEW_BALLOTS),
+        (of_a_class < prediction_powered.FEWEST_OF_A_CLASS, Guard.FEW_OF_A_CLASS),
+        (passive.n < prediction_powered.FEWEST_SCORES, Guard.FEW_SCORES),
+        (float(result.lambda_) < prediction_powered.LEAST_LAMBDA, Guard.WEAK_SCORES),
+        (float(result.gain) < prediction_powered.LEAST_GAIN, Guard.LITTLE_GAIN),
+    )
+    return next((guard for holds, guard in reasons if holds), Guard.FEW_OF_A_CLASS)
 
 
 def _together(parts: tuple[Part, ...], visits: int | None) -> Estimated:
