@@ -7,7 +7,8 @@
    or a retention run that says so.
 4. Releases: the sums of each released day, recomputed from the signals.
 5. Figures: every published figure, recomputed from the releases, to the last digit.
-6. Stops: how often captures were stopped or not asked for, counted again from the edges' logs.
+6. The index: its released sums from signals and edges' logs, its figures from the released sums.
+7. Stops: how often captures were stopped or not asked for, counted again from the edges' logs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from api import audit_index
+from api.audit_finding import Finding
+from api.audit_finding import names_of as _names
 from api.audit_folder import (
     CENTRE,
     EDGES,
@@ -29,11 +33,15 @@ from api.audit_folder import (
     digests,
     read_about,
     read_figures,
+    read_index,
     read_keys,
     read_signals,
     read_stops,
 )
+from api.audit_index import IndexAudit, Released
 from api.figures import day_of, months_of, sums_of
+from api.index.errors import IndexRefused
+from api.index.ledger import LedgerRecount
 from api.log import Kind
 from api.releases import Release, Sums
 from api.stops import StopTally
@@ -50,20 +58,10 @@ from consent.tiles import CHECKPOINT, FolderReport, check_folder, read_entries
 
 LATE: Final = timedelta(hours=24)
 """A committed signal that has not arrived so long after the session's end is missing."""
-_NAMED: Final = 3
 _SIGNAL_CATEGORY: Final = "signal"
 
 Progress = Callable[[str, int, int], None]
 """Told of a part's name, of what is done and of what there is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check, in a sentence."""
-
-    check: str
-    ok: bool
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +104,17 @@ class _Sessions:
     given: set[UUID] = field(default_factory=set)
     unpermitted: set[UUID] = field(default_factory=set)
     stops: StopTally = field(default_factory=StopTally)
+    recount: LedgerRecount = field(default_factory=lambda: LedgerRecount(()))
+
+    def erased_at(self) -> Counter[tuple[str, date]]:
+        """Count the erased sessions of each counter and day."""
+        counts: Counter[tuple[str, date]] = Counter()
+        for ended in self.committed.values():
+            if ended.record_id in self.erased:
+                # A session that ran over midnight belongs to the day on which it started: count it for both.
+                for day in {local_time(ended.at).date(), local_time(ended.at - timedelta(hours=4)).date()}:
+                    counts[ended.counter, day] += 1
+        return counts
 
     def take(self, entry: object) -> None:
         self.stops.take(entry)
@@ -140,7 +149,9 @@ def verify(folder: Path, trust: Trust | None = None, *, progress: Progress | Non
         return AuditReport(tuple(findings))
     findings.append(_files(folder, leaves))
     leaves = leaves[: about.log_size]  # what came during the export belongs to the next
-    sessions = _edges(folder, keys, leaves, findings, trust=trust, progress=progress)
+    index = _released(leaves, findings)
+    sessions = _Sessions(recount=LedgerRecount(index.sizes()))
+    _edges(folder, keys, leaves, findings, sessions, trust=trust, progress=progress)
     sessions.erased |= _record_ids(leaves, Kind.ERASURE_STARTED)
     signals = tuple(read_signals(folder))
     kept_from = _kept_from(leaves)
@@ -151,8 +162,24 @@ def verify(folder: Path, trust: Trust | None = None, *, progress: Progress | Non
     findings.append(_sums(releases, signals, sessions, kept_from))
     found = months_of(releases, minimum_n=about.minimum_n, today=about.today)
     findings.append(_figures(found, read_figures(folder)))
+    audited = IndexAudit(
+        index,
+        signals,
+        sessions.recount,
+        erased=sessions.erased_at(),
+        kept_from=None if kept_from is None else local_time(kept_from).date(),
+    )
+    findings += (audited.sums(), audit_index.figures(index, read_index(folder), about.minimum_n))
     findings.append(_stops(sessions.stops.document(), read_stops(folder)))
     return AuditReport(tuple(findings))
+
+
+def _released(leaves: Sequence[Mapping[str, Any]], findings: list[Finding]) -> Released:
+    try:
+        return Released.of(leaves)
+    except IndexRefused as error:
+        findings.append(Finding(audit_index.SUMS, False, str(error)))
+        return Released((), (), {})
 
 
 def _centre(
@@ -238,11 +265,11 @@ def _edges(
     keys: Keys,
     leaves: Iterable[Mapping[str, Any]],
     findings: list[Finding],
+    sessions: _Sessions,
     *,
     trust: Trust | None,
     progress: Progress | None,
-) -> _Sessions:
-    sessions = _Sessions()
+) -> None:
     folded = {UUID(leaf["edge"]): leaf for leaf in leaves if leaf["kind"] == Kind.EDGE_CHECKPOINT}
     entries = 0
     for edge, leaf in sorted(folded.items()):
@@ -252,6 +279,7 @@ def _edges(
                 folder / EDGES / str(edge),
                 keys.edges[edge],
                 leaf,
+                edge,
                 known=kept,
                 sessions=sessions,
                 progress=_part(progress, f"edge {str(edge)[:8]}"),
@@ -267,13 +295,13 @@ def _edges(
     if all(finding.check != "edges' logs" for finding in findings):
         text = f"{len(folded)} logs with {entries} entries, each below the checkpoint in the centre's log"
         findings.append(Finding("edges' logs", True, text))
-    return sessions
 
 
 def _edge(
     folder: Path,
     keys: KeyHistory,
     leaf: Mapping[str, Any],
+    edge: UUID,
     *,
     known: Sequence[Checkpoint],
     sessions: _Sessions,
@@ -283,8 +311,10 @@ def _edge(
     checkpoint = report.witnessed.checkpoint
     if (folder / CHECKPOINT).read_text("utf-8") != leaf["note"] or checkpoint.size != leaf["size"]:
         raise CheckpointRefused("its checkpoint is not the newest that the centre's log names")
-    for body in read_entries(folder, checkpoint.size):
-        sessions.take(parse_entry(body))
+    for index, body in enumerate(read_entries(folder, checkpoint.size)):
+        entry = parse_entry(body)
+        sessions.take(entry)
+        sessions.recount.take(edge, index, entry)
     return report.entries
 
 
@@ -353,12 +383,7 @@ def _sums(
     by_cell: dict[tuple[str, date], list[ExportedSignal]] = defaultdict(list)
     for item in signals:
         by_cell[item.signal.counter, day_of(item.signal)].append(item)
-    erased_at: Counter[tuple[str, date]] = Counter()
-    for ended in sessions.committed.values():
-        if ended.record_id in sessions.erased:
-            # A session that ran over midnight belongs to the day on which it started: count it for both.
-            for day in {local_time(ended.at).date(), local_time(ended.at - timedelta(hours=4)).date()}:
-                erased_at[ended.counter, day] += 1
+    erased_at = sessions.erased_at()
     wrong, exact, erased, retired = [], 0, 0, 0
     for release in releases:
         key = release.counter, release.day
@@ -432,11 +457,6 @@ def _kept_from(leaves: Iterable[Mapping[str, Any]]) -> datetime | None:
 
 def _record_ids(leaves: Iterable[Mapping[str, Any]], kind: Kind) -> set[UUID]:
     return {UUID(leaf["record_id"]) for leaf in leaves if leaf["kind"] == kind}
-
-
-def _names(items: Sequence[object]) -> str:
-    named = ", ".join(str(item) for item in items[:_NAMED])
-    return named if len(items) <= _NAMED else f"{named} and {len(items) - _NAMED} more"
 
 
 def _part(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:

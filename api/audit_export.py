@@ -19,6 +19,7 @@ from api.audit_folder import (
     CENTRE,
     EDGES,
     FIGURES,
+    INDEX,
     KEYS,
     SIGNALS,
     STOPS,
@@ -28,6 +29,7 @@ from api.audit_folder import (
     digests,
     write_json,
 )
+from api.audit_index import Released
 from api.central_log import CentralLog
 from api.database import Connection, Database
 from api.errors import ExportRefused
@@ -154,10 +156,12 @@ def _export(
         edges = {row[0]: (int(row[1]), bytes(row[2])) for row in connection.execute(_EDGES, (size,))}
         histories = {edge: _edge_keys(connection, edge) for edge in edges}
         releases = _releases(connection, size)
+        index = _index(connection, size)
     about = About(software, made_at.isoformat(), scope.today, scope.minimum_n, size)
     figures = months_of(releases, minimum_n=scope.minimum_n, today=scope.today)
     write_json(folder / ABOUT, about.document())
     write_json(folder / FIGURES, figures)
+    write_json(folder / INDEX, index.figures(scope.minimum_n))
     write_json(folder / STOPS, _stops(database, {edge: item[0] for edge, item in edges.items()}))
     write_json(folder / KEYS, _keys(witnesses.policy(), histories).document())
     signals = _write_signals(
@@ -278,6 +282,14 @@ def _releases(connection: Connection, size: int) -> list[Release]:
         "SELECT body FROM central_log WHERE kind = %s AND idx < %s ORDER BY idx", (Kind.RELEASE, size)
     )
     return [Release.parse(cell) for row in rows for cell in json.loads(bytes(row[0]))["cells"]]
+
+
+def _index(connection: Connection, size: int) -> Released:
+    kinds = [Kind.INDEX_RELEASE.value, Kind.INDEX_FORMULA.value, Kind.CALIBRATION.value]
+    rows = connection.execute(
+        "SELECT body FROM central_log WHERE kind = ANY(%s) AND idx < %s ORDER BY idx", (kinds, size)
+    )
+    return Released.of(json.loads(bytes(row[0])) for row in rows)
 
 
 def _edge_keys(connection: Connection, edge: UUID) -> KeyHistory:

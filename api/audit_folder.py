@@ -3,12 +3,13 @@
     about.json      when and by what it was made; the day and the least n of its pages
     keys.json       public keys of the logs and witnesses, for those who have none of their own
     figures.json    every published figure as text
+    index.json      every published figure of the index as text, by place and period
     stops.json      counter and day -> services, sessions, and captures stopped or not asked for, by method
     signals.jsonl   one signal a line, with its place of arrival and the key of its commitment
     centre/         the centre's log as C2SP tiles
     edges/<uuid>/   each edge's log as C2SP tiles, as far as the centre's log names its checkpoint
 
-The digests of the first five stand in the last entry of the centre's log, which its signed
+The digests of the first six stand in the last entry of the centre's log, which its signed
 checkpoint covers: nothing of an export can be exchanged.
 """
 
@@ -33,10 +34,10 @@ from consent.checkpoint import KeyHistory, KeyPeriod
 from inference.signal import Signal
 
 FORMAT: Final = "hailong-audit-export"
-VERSION: Final = 2
+VERSION: Final = 3
 ABOUT, KEYS, FIGURES, SIGNALS = "about.json", "keys.json", "figures.json", "signals.jsonl"
-STOPS: Final = "stops.json"
-DIGESTED: Final = (ABOUT, KEYS, FIGURES, STOPS, SIGNALS)
+STOPS, INDEX = "stops.json", "index.json"
+DIGESTED: Final = (ABOUT, KEYS, FIGURES, INDEX, STOPS, SIGNALS)
 CENTRE, EDGES = "centre", "edges"
 
 
@@ -173,6 +174,11 @@ def read_keys(folder: Path) -> Keys:
 def read_figures(folder: Path) -> Any:  # noqa: ANN401 - compared as a whole
     """Read the published figures of an export."""
     return _json(folder / FIGURES)
+
+
+def read_index(folder: Path) -> Any:  # noqa: ANN401 - compared as a whole
+    """Read the published figures of the index in an export."""
+    return _json(folder / INDEX)
 
 
 def read_stops(folder: Path) -> Any:  # noqa: ANN401 - compared as a whole

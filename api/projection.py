@@ -6,7 +6,7 @@ the log as evidence, changes nothing here, and is listed as an anomaly of its ed
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -68,7 +68,7 @@ _UPSERT: Final = (
 )
 
 
-_Told: TypeAlias = Event | SessionStarted | SessionEnded | CaptureGap
+Told: TypeAlias = Event | SessionStarted | SessionEnded | CaptureGap
 
 
 @dataclass(slots=True)
@@ -152,12 +152,12 @@ def project(
         entries: Index and content of each.
         counters: The counters that the edge serves.
     """
-    told = [(index, entry) for index, entry in entries if isinstance(entry, _Told)]
+    told = [(index, entry) for index, entry in entries if isinstance(entry, Told)]
     rows = _read(connection, {entry.record_id for _, entry in told})
     result = Projected()
     touched: dict[UUID, Consent] = {}
     for index, entry in told:
-        fault = _fold(rows, index, entry, edge, counters)
+        fault = fold(rows, index, entry, edge, counters)
         if fault:
             result.anomalies.append((index, fault))
             continue
@@ -170,8 +170,8 @@ def project(
     return result
 
 
-def _fold(rows: dict[UUID, Consent], index: int, entry: _Told, edge: UUID, counters: Collection[str]) -> str:
-    """Apply one entry; returns what is wrong with it, empty when nothing is."""
+def fold(rows: dict[UUID, Consent], index: int, entry: Told, edge: UUID, counters: Container[str]) -> str:
+    """Apply one entry to the records so far; returns what is wrong with it, empty when nothing is."""
     row = rows.get(entry.record_id)
     if isinstance(entry, Event) and entry.kind is EventKind.OFFERED:
         fault = _check_offer(row, entry, edge, counters)
@@ -187,7 +187,7 @@ def _fold(rows: dict[UUID, Consent], index: int, entry: _Told, edge: UUID, count
     return _step(row, index, entry) if isinstance(entry, Event) else _slot(row, entry)
 
 
-def _check_offer(row: Consent | None, event: Event, edge: UUID, counters: Collection[str]) -> str:
+def _check_offer(row: Consent | None, event: Event, edge: UUID, counters: Container[str]) -> str:
     if row is not None:
         return "offered-twice" if row.edge_id == edge else "record-of-another-edge"
     if event.record is None or event.record.record_id != event.record_id:

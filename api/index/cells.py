@@ -50,6 +50,7 @@ class Member:
         first: First day; `until` is the first day that is no longer of it.
         as_of: The newest arrival among its signals.
         set_aside: Days whose scores are not used: too few to stand beside the days that are shown.
+        ledger: Edge -> entries of its log that the counts of visits stand on.
     """
 
     counter: str
@@ -57,22 +58,25 @@ class Member:
     until: date
     as_of: int = 0
     set_aside: tuple[date, ...] = ()
+    ledger: Mapping[UUID, int] = field(default_factory=dict)
 
     def document(self) -> list[Any]:
         """Return it as it stands in the log."""
         days = [day.isoformat() for day in self.set_aside]
-        return [self.counter, self.first.isoformat(), self.until.isoformat(), self.as_of, days]
+        ledger = {str(edge): size for edge, size in sorted(self.ledger.items())}
+        return [self.counter, self.first.isoformat(), self.until.isoformat(), self.as_of, days, ledger]
 
     @classmethod
     def parse(cls, document: Sequence[Any]) -> Member:
         """Read it from the log."""
-        counter, first, until, as_of, days = document
+        counter, first, until, as_of, days, ledger = document
         return cls(
             str(counter),
             date.fromisoformat(first),
             date.fromisoformat(until),
             int(as_of),
             tuple(map(date.fromisoformat, days)),
+            {UUID(edge): int(size) for edge, size in ledger.items()},
         )
 
 
@@ -84,24 +88,18 @@ class Basis:
         calibrations: Versions of the calibrations that the scores went through.
         models: `name version` of the models behind the signals.
         software: Releases of the edges' program.
-        ledger: Edge -> entries of its log that the counts of visits stand on.
     """
 
     calibrations: frozenset[int] = frozenset()
     models: frozenset[str] = frozenset()
     software: frozenset[str] = frozenset()
-    ledger: Mapping[UUID, int] = field(default_factory=dict)
 
     def __or__(self, other: Basis) -> Basis:
         """Return the basis of two groups together."""
-        ledger = dict(self.ledger)
-        for edge, size in other.ledger.items():
-            ledger[edge] = max(size, ledger.get(edge, 0))
         return Basis(
             self.calibrations | other.calibrations,
             self.models | other.models,
             self.software | other.software,
-            ledger,
         )
 
 
@@ -183,7 +181,6 @@ class Cell:
             "calibrations": sorted(self.basis.calibrations),
             "models": sorted(self.basis.models),
             "software": sorted(self.basis.software),
-            "ledger": {str(edge): size for edge, size in sorted(self.basis.ledger.items())},
         }
 
     @classmethod
@@ -204,7 +201,6 @@ class Cell:
                 frozenset(map(int, document["calibrations"])),
                 frozenset(map(str, document["models"])),
                 frozenset(map(str, document["software"])),
-                {UUID(edge): int(size) for edge, size in document["ledger"].items()},
             ),
         )
 

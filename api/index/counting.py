@@ -228,10 +228,9 @@ def _item(counter: str, path: Path, place: _Place, aside: Sequence[date]) -> Ite
         date.fromordinal(last.toordinal() + 1),
         place.as_of,
         tuple(day for day in aside if first <= day <= last),
+        place.ledger,
     )
-    basis = Basis(
-        frozenset(place.calibrations), frozenset(place.models), frozenset(place.software), place.ledger
-    )
+    basis = Basis(frozenset(place.calibrations), frozenset(place.models), frozenset(place.software))
     return Item(KIOSK, path, dict(place.sums), (member,), None, basis)
 
 

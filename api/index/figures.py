@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
 
-from api.disclosure import points
+from api.disclosure import nearly_unanimous, points, share_text
 from api.index.cells import PASSIVE, POOLED, QUALITY, SCORED, Cell, added
 from api.index.formula import CHANNELS, FACTORS, KIOSK, Formula
 from api.index.period import Period
@@ -46,6 +46,7 @@ class Share:
     Attributes:
         value: 0 to 1; `low` and `high` are the ends of its 95 % interval.
         n: Ballots.
+        satisfied: Those of them that are satisfied, as they came, without any weight.
         N: Passive scores at hand.
         n_eff: Ballots of a plain sample that would tell as much.
         lambda_: Weight of the passive scores; 0 where they are not used.
@@ -57,18 +58,36 @@ class Share:
     low: float
     high: float
     n: int
+    satisfied: int
     N: int
     n_eff: float
     lambda_: float
     method: str
     weight: float = 1.0
 
+    @property
+    def bounded(self) -> bool:
+        """Whether it is printed as a bound, since it would tell what each single person said."""
+        return nearly_unanimous(self.n, self.satisfied)
+
+    def texts(self) -> tuple[str, str, str]:
+        """Return value, low and high as 0 to 100, rounded to what so many ballots may tell."""
+        if not self.bounded:
+            return points(self.value, self.n), points(self.low, self.n), points(self.high, self.n)
+        # The ends hold for one more or less, too, or they would give away what the bound does not.
+        one = share_of(1, self.n)
+        most = one.high if one is not None else 1.0
+        if self.satisfied > self.n - self.satisfied:
+            return share_text(self.n, self.satisfied), points(1 - most, self.n), points(1.0, self.n)
+        return share_text(self.n, self.satisfied), points(0.0, self.n), points(most, self.n)
+
     def document(self) -> dict[str, str | int]:
-        """Return it as text, rounded to what so many ballots may tell."""
+        """Return it as text."""
+        value, low, high = self.texts()
         return {
-            "value": points(self.value, self.n),
-            "low": points(self.low, self.n),
-            "high": points(self.high, self.n),
+            "value": value,
+            "low": low,
+            "high": high,
             "n": self.n,
             "N": self.N,
             "n_eff": f"{self.n_eff:.0f}",
@@ -353,6 +372,7 @@ def _share(strata: Sequence[Stratum], visits: int | None) -> Share | None:
         found.low,
         found.high,
         found.n,
+        sum(stratum.ballots.satisfied for stratum in strata),
         found.N,
         found.n_eff,
         found.lambda_,
@@ -378,6 +398,7 @@ def _mean(items: Iterable[tuple[int, Share]]) -> Share | None:
         mean(share.low for share in shares),
         mean(share.high for share in shares),
         min(share.n for share in shares),
+        round(mean(share.value for share in shares) * min(share.n for share in shares)),
         min(share.N for share in shares),
         min(share.n_eff for share in shares),
         mean(share.lambda_ for share in shares),
@@ -394,7 +415,7 @@ def _line(channels: Mapping[str, Share], formula: Formula) -> Line:
     total = sum(counts)
     weights = [count / total for count in counts]
     parts = {
-        name: Share(*_figures(channels[name]), weight) for name, weight in zip(names, weights, strict=True)
+        name: replace(channels[name], weight=weight) for name, weight in zip(names, weights, strict=True)
     }
     if len(names) == 1:
         return Line(channels[names[0]], parts)
@@ -412,21 +433,13 @@ def _line(channels: Mapping[str, Share], formula: Formula) -> Line:
         float(low),
         float(high),
         sum(share.n for share in shares),
+        sum(share.satisfied for share in shares),
         sum(share.N for share in shares),
         1 / math.fsum(weight**2 / share.n_eff for weight, share in pairs),
         math.fsum(weight * share.lambda_ for weight, share in pairs),
         "combined",
     )
     return Line(together, parts)
-
-
-def _figures(share: Share) -> tuple[float, float, float, int, int, float, float, str]:
-    return (
-        *(share.value, share.low, share.high),
-        *(share.n, share.N),
-        *(share.n_eff, share.lambda_),
-        share.method,
-    )
 
 
 def _completeness(cells: Sequence[Cell]) -> Completeness:

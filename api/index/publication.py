@@ -1,0 +1,124 @@
+"""Which figures of the released cells are printed, and all of them as text.
+
+The cells have enough people each, so no sum of them is about a few. What remains is unanimity: where all
+said the same, a figure tells what each said. `api.statistics.suppression` decides on the table of every
+month, from the released sums alone, so that an auditor comes to the same decision. A quarter and a year
+are made of the months in which the place itself is printed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from api.index.cells import POOLED, Cell
+from api.index.figures import Figure, figure_of
+from api.index.formula import KIOSK, Formula, choose
+from api.index.period import Period, Span
+from api.index.places import ALL
+from api.statistics import suppression
+from api.statistics.suppression import Rule, Verdict
+from api.statistics.suppression_lattice import Cell as TableCell
+from api.statistics.suppression_lattice import Counts, Table
+
+HIDDEN = frozenset({Verdict.FEW, Verdict.COMPLEMENTARY, Verdict.NOT_OFFERED})
+Hidden = frozenset[tuple[date, str]]
+"""Months and places of which nothing is printed."""
+
+
+def hidden_places(cells: Iterable[Cell], minimum_n: int) -> Hidden:
+    """Return the months and places whose figures are held back, so that no other gives anybody away.
+
+    Args:
+        cells: Newest revisions, of whole months.
+        minimum_n: Fewest people behind a figure.
+    """
+    by_month: dict[date, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        by_month[cell.month].append(cell)
+    hidden: set[tuple[date, str]] = set()
+    for month, mine in by_month.items():
+        decided = suppression.suppress(_table(mine, month), Rule(fewest=minimum_n)).by_name()
+        hidden |= {(month, place) for (place, _), verdict in decided.items() if verdict in HIDDEN}
+    return frozenset(hidden)
+
+
+def published_figure(
+    place: str, period: Period, cells: Sequence[Cell], formulas: Iterable[Formula], hidden: Hidden
+) -> Figure | None:
+    """Return the index of a place as it is printed; None where nothing is.
+
+    Args:
+        place: A place of the cells' paths.
+        period: Its window.
+        cells: Newest revisions.
+        formulas: The decided versions; the one that holds in the period's last released month is used.
+        hidden: From `hidden_places` over all cells of these months.
+    """
+    months = set(period.months)
+    mine = [
+        cell
+        for cell in cells
+        if cell.month in months and place in cell.path and (cell.month, place) not in hidden
+    ]
+    if not mine:
+        return None
+    return figure_of(place, period, mine, choose(formulas, max(cell.month for cell in mine)))
+
+
+def documents(cells: Sequence[Cell], formulas: Sequence[Formula], minimum_n: int) -> dict[str, Any]:
+    """Return every printed figure as text: `PLACE PERIOD` -> figure, for months, quarters and years."""
+    hidden = hidden_places(cells, minimum_n)
+    found: dict[tuple[str, Period], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        for place in cell.path:
+            for span in Span:
+                found[place, Period.holding(cell.month, span)].append(cell)
+    made = {}
+    for (place, period), mine in sorted(found.items(), key=lambda item: (item[0][0], str(item[0][1]))):
+        figure = published_figure(place, period, mine, formulas, hidden)
+        if figure is not None:
+            made[f"{place} {period}"] = figure.document()
+    return made
+
+
+def newest(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """Return the newest revision of each of the cells, given in the order of the log."""
+    kept: dict[tuple[date, str], Cell] = {}
+    for cell in cells:
+        kept[cell.month, cell.key] = cell
+    return tuple(kept[key] for key in sorted(kept))
+
+
+def _table(cells: Sequence[Cell], month: date) -> Table:
+    atoms = tuple(Counts(cell.ballots, _satisfied(cell)) for cell in cells)
+    members: dict[str, list[int]] = defaultdict(list)
+    parents: dict[str, str | None] = {ALL: None}
+    alone: dict[str, str] = {}
+    for number, cell in enumerate(cells):
+        for above, place in zip((None, *cell.path), cell.path, strict=False):
+            members[place].append(number)
+            parents.setdefault(place, above)
+        alone[f"= {cell.key}"] = cell.path[-1]
+        members[f"= {cell.key}"] = [number]
+    parents |= alone
+    window = f"{month:%Y-%m}"
+    table_cells = [
+        TableCell(place, window, tuple(inside), offered=place not in alone)
+        for place, inside in sorted(members.items())
+    ]
+    return Table(atoms, tuple(table_cells), _from_parents(parents))
+
+
+def _from_parents(parents: Mapping[str, str | None]) -> dict[str, str | None]:
+    return dict(sorted(parents.items()))
+
+
+def _satisfied(cell: Cell) -> int:
+    """Return the ballots that were satisfied; of questionnaires, those of the criterion with the most."""
+    if cell.channel == KIOSK:
+        return sum(cell.sums.get(f"{name}.y.overall", 0) for name in cell.strata)
+    best = max((value for name, value in cell.sums.items() if name.endswith(".y")), default=0)
+    return min(best, cell.sums.get(f"{POOLED}.n", 0))
