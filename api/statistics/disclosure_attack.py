@@ -272,7 +272,8 @@ class _Attacker:
         size = len(atoms)
         rows: list[int] = []
         columns: list[int] = []
-        low, high = [], []
+        low: list[float] = []
+        high: list[float] = []
         for equations, shift in ((self.ballots, 0), (self.satisfied, size)):
             for equation in equations:
                 if equation.atoms[0] in column:

@@ -162,7 +162,8 @@ def table_of(report: DisclosureReport) -> str:
     lines = [
         (
             f"{report.days} days, seed {report.seed}: {report.offered} figures, "
-            f"{hidden / report.offered:.1%} hidden ({report.few} of few ballots, {report.complementary} so that those are not found out)."
+            f"{hidden / report.offered:.1%} hidden ({report.few} of few ballots, "
+            f"{report.complementary} so that those are not found out)."
         ),
         "",
         "| printed | small cells | known exactly | bounded closely | unanimous | sure of it | days leaked |",
