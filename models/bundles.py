@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
-from models.card import CARD_FILE, is_card_file, joined, parse_card, shipped_cards
+from models.card import CARD_FILE, is_card_file, joined, parse_card, read_card, shipped_cards
 from models.errors import BundleError, ModelFileMissing
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ def _refuse_shadows(known: Sequence[ModelCard], brought: Iterable[ModelCard]) ->
 def export_bundle(files: Sequence[ModelFile], target: Path) -> Path:
     """Write verified model files into one zip archive that `import_bundle` takes.
 
+    The card of a model that is no part of hailong goes with its file: another machine does not know it.
+
     Raises:
         BundleError: There is nothing to write, or the target cannot be written.
     """
@@ -145,6 +147,7 @@ def export_bundle(files: Sequence[ModelFile], target: Path) -> Path:
             for file in files:
                 named = [(file.card.file.name, file.path)]
                 named += [(path.name, path) for _, path in file.beside]
+                named += [(f"{file.card.key}.{CARD_FILE}", path) for path in _added_card(file)]
                 for name, path in named:
                     # A fixed date keeps the archive's bytes the same from one export to the next.
                     entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
@@ -155,6 +158,14 @@ def export_bundle(files: Sequence[ModelFile], target: Path) -> Path:
             f"The bundle {target} could not be written: {error}. Choose another place."
         ) from error
     return target
+
+
+def _added_card(file: ModelFile) -> list[Path]:
+    """Return the card that a user put beside a file; none for a model of ours."""
+    if file.card in shipped_cards():
+        return []
+    cards = [path for path in sorted(file.path.parent.glob(f"*{CARD_FILE}")) if is_card_file(path.name)]
+    return [path for path in cards if read_card(path) == file.card][:1]
 
 
 def _members(bundle: Path) -> Iterator[tuple[str, IO[bytes]]]:

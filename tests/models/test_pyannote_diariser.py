@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -30,8 +31,10 @@ SEEN = dict(os.environ)
 STUBBED = 'torchaudio._extension' in sys.modules
 class Pipeline:
     @classmethod
-    def from_pretrained(cls, checkpoint):
-        assert os.path.isdir(checkpoint), checkpoint
+    def from_pretrained(cls, checkpoint, cache_dir):
+        assert not os.path.exists(cache_dir), cache_dir
+        found = [os.path.join(place, name) for place, _, names in os.walk(checkpoint) for name in names]
+        cls.found = {os.path.relpath(path, checkpoint): open(path).read() for path in found}
         return cls()
     def __call__(self, file, min_speakers, max_speakers):
         assert sorted(file) == ['sample_rate', 'waveform'], file
@@ -89,21 +92,35 @@ def test_the_adapter_alone_imports_no_library(library: Path) -> None:
     assert in_a_process_of_its_own(code, library) == "False False"
 
 
-def test_turns_come_from_a_waveform_and_a_folder(library: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("pipeline: stand-in\n", encoding="utf-8")
+def test_turns_come_from_a_waveform_and_a_folder_of_verified_files_alone(
+    library: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    for name in ("our.yaml", "our-weights.bin", "stranger.bin"):
+        (store / name).write_text(f"{name}\n", encoding="utf-8")
     code = f"""
         from pathlib import Path
         from types import SimpleNamespace
         import numpy as np
-        from models.pyannote_diariser import PyannoteDiariser
-        path = Path({str(tmp_path / "config.yaml")!r})
-        file = SimpleNamespace(path=path, version_of=lambda: ('p', '4', 'x'))
+        from models.pyannote_diariser import PyannoteDiariser, imported
+        store = Path({str(store)!r})
+        beside = (('segmentation/pytorch_model.bin', store / 'our-weights.bin'),)
+        file = SimpleNamespace(path=store / 'our.yaml', beside=beside, version_of=lambda: ('p', '4', 'x'))
         found = PyannoteDiariser.load(file).turns(np.full(32000, 16384, np.int16))
         print([(turn.start_s, turn.end_s, turn.voice) for turn in found])
+        print(sorted(imported().Pipeline.found.items()))
     """
-    assert in_a_process_of_its_own(code, library) == "[(0.0, 1.2, 1), (1.0, 2.0, 0)]"
+    turns, files = in_a_process_of_its_own(code, library).splitlines()
+    assert turns == "[(0.0, 1.2, 1), (1.0, 2.0, 0)]"
+    assert files == str(
+        [("config.yaml", "our.yaml\n"), ("segmentation/pytorch_model.bin", "our-weights.bin\n")]
+    )
 
 
+@pytest.mark.skipif(
+    all(importlib.util.find_spec(name) for name in ("torch", "pyannote")), reason="the library is installed"
+)
 def test_without_the_library_the_message_says_how_to_install_it() -> None:
     with pytest.raises(LibraryMissing, match=r"pyannote\.audio not installed.*hailong\[pyannote\]"):
         imported()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from models.errors import ConversionError, LibraryMissing, ModelFileMissing, Mod
 from models.registry import MODELS_DIR_VARIABLE, Registry
 from models.speech_pieces import SAMPLE_RATE_HZ
 from models.transcribers import EngineTranscriber, installed_transcribers, load_transcriber
+from setup.layout import ROOT
 from tests.models.test_voice_activity import sound
 
 SEGMENTS = """
@@ -183,9 +185,10 @@ def test_what_is_exported_can_be_imported_elsewhere(store: Path, tmp_path: Path)
     import_bundle(source, store, Registry.default().cards())
     archive = export_bundle([Registry.default().locate("our-whisper")], tmp_path / "out.zip")
     elsewhere = tmp_path / "elsewhere"
-    import_bundle(archive, elsewhere, Registry.default().cards())
+    import_bundle(archive, elsewhere, shipped_cards())  # another machine knows no card of ours
     assert {path.name for path in elsewhere.iterdir()} == {
         "our-whisper.bin",
+        "our-whisper@1.card.toml",
         *(f"our-whisper.{name}" for name in BESIDES),
     }
 
@@ -300,21 +303,12 @@ def test_the_real_faster_whisper_reads_vietnamese(store: Path, shared: Path) -> 
 
 
 @real_openai_whisper
+@pytest.mark.long
 def test_the_real_openai_whisper_runs_a_random_checkpoint(store: Path, tmp_path: Path) -> None:
-    import torch  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - an extra
-    from whisper.model import (  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
-        ModelDimensions,
-        Whisper,
-    )
-
-    torch.manual_seed(1)
-    dims = ModelDimensions(80, 1500, 64, 2, 1, 51_865, 448, 64, 2, 1)
-    path = tmp_path / "random.pt"
-    torch.save({"dims": vars(dims), "model_state_dict": Whisper(dims).state_dict()}, path)
-    import_bundle(
-        bundle(tmp_path / "in", "openai-whisper", path.read_bytes()), store, Registry.default().cards()
-    )
-    with load_transcriber(Registry.default(), "our-whisper") as transcriber:
+    program = ROOT / "tests" / "models" / "small_whisper.py"
+    subprocess.run([sys.executable, "-P", str(program), str(tmp_path / "in")], check=True, timeout=280)
+    import_bundle(tmp_path / "in", store, Registry.default().cards())
+    with load_transcriber(Registry.default(), "random-whisper") as transcriber:
         assert isinstance(transcriber, EngineTranscriber)
         # What a network of random numbers says is unlikely, so nothing is left of it.
         assert transcriber.transcribe(tone(2.0)) == ""
