@@ -73,7 +73,8 @@ def check_config(config: ConfigOption = Path("edge.toml")) -> None:
     )
     if settings.consent.quotes:
         typer.echo(
-            f"citizens are also asked if redacted quotes may be kept, for {settings.consent.quotes_days} day(s)"
+            "citizens are also asked if redacted quotes may be kept, "
+            f"for {settings.consent.quotes_days} day(s)"
         )
 
 
@@ -192,7 +193,7 @@ def run(config: ConfigOption = Path("edge.toml")) -> None:
 
 
 @edge.command("quotes")
-def quotes_command(  # noqa: PLR0913 - one argument an option
+def quotes_command(
     record: Annotated[UUID, typer.Argument(help="Number of the consent record, as on the slip.")],
     *,
     reason: Annotated[ReadPurpose, typer.Option(help="Why you read them; stands in the log.")],

@@ -138,6 +138,14 @@ class ConsentConfig(_Strict):
             description="A session known at the centre ends when nothing was heard from there for so long.",
         ),
     ] = 60.0
+    quotes: Annotated[
+        bool,
+        Field(description="Whether citizens are also asked if redacted quotes may be kept, on this machine."),
+    ] = False
+    quotes_days: Annotated[
+        int,
+        Field(ge=1, le=30, description="How many days a quote is kept; the notice says 30 at most."),
+    ] = 30
 
 
 class PlaylistItem(_Strict):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from capture.config import CounterConfig
     from capture.outbox import Outbox
+    from capture.quotes import QuoteStore
     from capture.source import MediaSource, MediaUnit
     from capture.unwritten import UnwrittenSteps
     from consent.gate import Gate, Grant, Permitted
@@ -66,6 +67,7 @@ class Counter:
         perception: The networks, shared with the other counters.
         software: Version that signals state.
         steps: Takes a session's stop to the log, now or later.
+        quotes: Keeps redacted quotes where a citizen gave that purpose; None where nobody is asked for it.
         on_unit: Told of each unit that was read.
         on_end: Told of each session's result.
     """
@@ -80,6 +82,7 @@ class Counter:
         perception: Perception,
         software: str,
         steps: UnwrittenSteps | None = None,
+        quotes: QuoteStore | None = None,
         on_unit: Callable[[str, Permitted[MediaUnit]], None] | None = None,
         on_end: Callable[[SessionResult], None] | None = None,
     ) -> None:
@@ -91,6 +94,7 @@ class Counter:
         self._perception = perception
         self._software = software
         self._steps = steps
+        self._quotes = quotes
         self._on_unit = on_unit
         self._on_end = on_end
         self._lock = threading.Lock()
@@ -112,6 +116,9 @@ class Counter:
         """Prepare the session of a grant."""
         if self.config.playlist:  # each recording has a camera of its own
             self.view.aimed_anew()
+        quotes = None
+        if self._quotes is not None and grant.purposes >= {Purpose.VOICE, Purpose.QUOTES}:
+            quotes = self._quotes.session(grant.record_id, self.code)
         session = ServiceSession(
             counter=self.code,
             grant=grant,
@@ -119,11 +126,16 @@ class Counter:
             store=self._store,
             source=source,
             analysis=self._perception.open_session(
-                grant.purposes, zone=self._zone, voice=self._voice, view=self.view
+                grant.purposes,
+                zone=self._zone,
+                voice=self._voice,
+                view=self.view,
+                quotes=None if quotes is None else quotes.sealing,
             ),
             outbox=self._outbox,
             software=self._software,
             steps=self._steps,
+            quotes=quotes,
             on_unit=self._unit_read,
             on_end=self._session_ended,
         )

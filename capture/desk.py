@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,7 @@ from consent.notice import DEFAULT_LANGUAGE, NoticeShelf
 from consent.purpose import Purpose
 from consent.receipt import code_digest, new_code
 from consent.record import VALIDITY_LIMIT_S, Channel, IndicatedBy, draft, new_id
-from consent.state import ERASING, State
+from consent.state import ERASING, KEEPING, State
 from consent.stopping import StopMethod
 from consent.terms import load_terms
 from consent.uptime import uptime_ns
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from inference.signal import Criterion
 
 _log = structlog.get_logger(__name__)
-_ASKED: Final = (Purpose.IMAGE, Purpose.VOICE)
+ASKED: Final = (Purpose.IMAGE, Purpose.VOICE)
+"""What every counter asks."""
+ASKED_WITH_QUOTES: Final = (*ASKED, Purpose.QUOTES)
+"""What is asked where the edge may keep redacted quotes."""
 _ANSWERED: Final = frozenset(State) - {State.OFFERED, State.DEFERRED}
 """States of whoever gave an answer: they get a receipt of it."""
 _STOPPABLE: Final = frozenset({State.OFFERED, State.GIVEN})
@@ -106,11 +109,13 @@ class Slip:
         record: What was asked and answered.
         code: Takes the consent back.
         receipt: Proof of the answer; None while the log cannot be read or nothing signs it.
+        quotes_until: When redacted quotes are removed at the latest; None where none may be kept.
     """
 
     record: ConsentRecord
     code: str
     receipt: Receipt | None
+    quotes_until: datetime | None = None
 
 
 class Desk:
@@ -126,6 +131,7 @@ class Desk:
         notices: The notices that can be shown.
         terms: The agency's terms; those of the release when left out.
         purposes: What is asked, one by one.
+        quotes_days: How long quotes are kept, where they are asked for.
         decision_timeout_s: Silence for this long means no.
         cast: Takes the rating of a service; without it nobody is asked for one.
         farewell: How long the pages after a service stay.
@@ -145,7 +151,8 @@ class Desk:
         finish_capture: Callable[[], None] | None = None,
         notices: NoticeShelf | None = None,
         terms: Terms | None = None,
-        purposes: tuple[Purpose, ...] = _ASKED,
+        purposes: tuple[Purpose, ...] = ASKED,
+        quotes_days: int = 30,
         decision_timeout_s: float = 60.0,
         cast: Callable[[Ballot], None] | None = None,
         farewell: FarewellTimes | None = None,
@@ -158,6 +165,7 @@ class Desk:
         self.counter = counter
         self.notices = notices or NoticeShelf.load()
         self.purposes = purposes
+        self._quotes_kept = timedelta(days=quotes_days)
         self.decision_timeout_s = decision_timeout_s
         self._store = store
         self._gate = gate
@@ -208,7 +216,7 @@ class Desk:
             self._code = self._ended_how = None
             self._shown, self._farewell = {}, None
             code = new_code()
-            notice = self.notices.current(language)
+            notice = self.notices.asking(language, self.purposes)
             record = draft(
                 counter=self.counter,
                 notice=notice.reference(self.purposes, channel),
@@ -244,7 +252,7 @@ class Desk:
             self.tick()
             self._must_be_current(record_id)
             if language not in self._shown:
-                notice = self.notices.current(language)
+                notice = self.notices.asking(language, self.purposes)
                 self._store.show(record_id, notice.reference(self.purposes, channel))
                 now = self._monotonic_ns()
                 if not self._shown:
@@ -423,7 +431,14 @@ class Desk:
         except ConsentError as error:
             _log.error("receipt_without_proof", counter=self.counter, error=str(error))
             receipt = None
-        return Slip(record, code, receipt)
+        return Slip(record, code, receipt, self._quotes_until(record))
+
+    def _quotes_until(self, record: ConsentRecord) -> datetime | None:
+        if Purpose.QUOTES not in record.given() or record.decided_at is None:
+            return None
+        if self._state not in {State.GIVEN, *KEEPING}:
+            return None
+        return record.decided_at + timedelta(seconds=record.validity_s) + self._quotes_kept
 
     def tick(self) -> None:
         """Let time pass: an unanswered question is deferred, an old consent expires.

@@ -37,6 +37,7 @@ from capture.local_pages import (
 from capture.loopback import LoopbackServer, NotLoopback
 from capture.slip import LONGEST_SCAN, qr_svg, root_in_short
 from consent.errors import ConsentError, DecisionIncomplete, TransitionRefused
+from consent.purpose import Purpose
 from consent.speech import spoken
 from consent.state import State
 from consent.stopping import StopMethod
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 
     from capture.code_withdrawal import CodeAnswer
     from capture.desk import Desk, DeskView, Slip
-    from consent.purpose import Purpose
 
 _log = structlog.get_logger(__name__)
 SECRET_FILE: Final = "kiosk-token"  # noqa: S105 - the name of a file
@@ -147,7 +147,7 @@ class _Pages:
 
     def sound(self, request: Request) -> Response:
         desk = self._pages.desk(request)
-        path = spoken(desk.notices.current(language_of(request)), desk.purposes)
+        path = spoken(desk.notices.asking(language_of(request), desk.purposes), desk.purposes)
         if path is None:
             raise HTTPException(404, "this notice was not read out when the program was set up")
         return FileResponse(path, media_type="audio/wav")
@@ -160,6 +160,8 @@ class _Pages:
             record_id = _record(form)
         if choices is None:
             return await run_in_threadpool(self._citizen, desk, language, incomplete=True)
+        if choices.get(Purpose.QUOTES) and not choices.get(Purpose.VOICE):
+            return await run_in_threadpool(partial(self._citizen, desk, language, without_voice=True))
         try:
             await run_in_threadpool(partial(desk.decide, record_id, choices, language=language))
         except (
@@ -243,12 +245,19 @@ class _Pages:
         return self._withdrawn(desk, answer, language)
 
     def _citizen(
-        self, desk: Desk, language: str, *, incomplete: bool = False, not_stored: bool = False
+        self,
+        desk: Desk,
+        language: str,
+        *,
+        incomplete: bool = False,
+        not_stored: bool = False,
+        without_voice: bool = False,
     ) -> Response:
         view = desk.view()
         if view.phase is Phase.ASKING and view.record_id is not None:
+            problem = "quotes_without_voice" if without_voice else "incomplete" if incomplete else None
             try:
-                return self._asking(desk, view, language, incomplete=incomplete)
+                return self._asking(desk, view, language, problem)
             except ConsentError as error:  # it timed out just now, or cannot be logged: nothing is asked
                 _log.warning("kiosk_question_not_shown", counter=desk.counter, error=str(error))
                 view = desk.view()
@@ -332,7 +341,7 @@ class _Pages:
             answer=answer,
         )
 
-    def _asking(self, desk: Desk, view: DeskView, language: str, *, incomplete: bool) -> Response:
+    def _asking(self, desk: Desk, view: DeskView, language: str, problem: str | None) -> Response:
         assert view.record_id is not None  # noqa: S101 - narrows for mypy: the caller looked
         notice = desk.show(view.record_id, language)
         # The notice renders itself, escaped: these are the very bytes whose hash is in the record.
@@ -345,8 +354,8 @@ class _Pages:
             spoken=spoken(notice, desk.purposes) is not None,
             opening=Markup(notice.opening()),  # noqa: S704 - escaped by the notice itself
             choices=[(item, Markup(notice.choice(item))) for item in desk.purposes],  # noqa: S704 - as above
-            incomplete=incomplete,
-            status=422 if incomplete else 200,
+            problem=problem,
+            status=422 if problem else 200,
         )
 
     def _screen_page(
@@ -438,8 +447,13 @@ def _record(form: FormData) -> UUID:
 
 
 def _choices(form: FormData, purposes: tuple[Purpose, ...]) -> dict[Purpose, bool] | None:
-    """Return one answer a purpose; None unless each was answered with exactly yes or no."""
+    """Return one answer a purpose; None unless each was answered with exactly yes or no.
+
+    Quotes are a box to tick: left empty it is a no, as its sentence says.
+    """
     answers = {purpose: form.getlist(purpose.value) for purpose in purposes}
+    if answers.get(Purpose.QUOTES) == []:
+        answers[Purpose.QUOTES] = ["no"]
     if any(found not in (["yes"], ["no"]) for found in answers.values()):
         return None
     return {purpose: found == ["yes"] for purpose, found in answers.items()}

@@ -32,7 +32,7 @@ from consent.errors import KeyDestroyed
 from consent.session_keys import SessionKeys, cleared_wal, commitment, seal, truncate_wal, unseal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _SCHEMA: Final = """
@@ -92,6 +92,7 @@ class Outbox:
     Args:
         path: Database file; made when missing, its folder must exist.
         keys: The session keys; those of the file beside the outbox when left out.
+        needed: Tells whether the key of a consent must outlive its confirmed payload.
 
     Raises:
         OutboxError: The file is not an outbox or cannot be opened.
@@ -100,9 +101,16 @@ class Outbox:
     name: Final = "outbox"
     """What an erasure certificate calls this store."""
 
-    def __init__(self, path: Path, keys: SessionKeys | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keys: SessionKeys | None = None,
+        *,
+        needed: Callable[[UUID], bool] = lambda _: False,
+    ) -> None:
         """Open or make the outbox at `path`."""
         self._path = path
+        self._needed = needed
         self._lock = threading.RLock()
         self._dirty = False
         self._own_keys = keys is None
@@ -325,7 +333,7 @@ class Outbox:
             rows = db.execute("SELECT key FROM entry WHERE payload IS NULL").fetchall()
         gone = {UUID(bytes=row[0]) for row in rows}
         for key in self.keys.record_ids():  # also after a crash between the two files
-            if key in gone:
+            if key in gone and not self._needed(key):
                 self.keys.destroy(key)
         self._clear_wal()
         return pruned

@@ -40,9 +40,10 @@ from consent.errors import (
     LedgerUnavailable,
     NotPermitted,
     TransitionRefused,
+    UnknownRecord,
 )
 from consent.record import IndicatedBy
-from consent.state import ERASING, State
+from consent.state import ERASING, KEEPING, State
 from inference.session import SessionFacts
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from capture.outbox import Outbox
+    from capture.quotes import QuoteStore, SessionQuotes
     from capture.source import MediaDevice, MediaSource, MediaUnit
     from consent.gate import Gate, Grant, Permitted, Source
     from consent.ledger import ConsentStore
@@ -108,6 +110,7 @@ class ServiceSession:
         outbox: Takes the signal.
         software: Version that the signal states.
         steps: Takes a stop to the log, and keeps it where that cannot be written; shared by the sessions.
+        quotes: Takes redacted quotes, where the citizen let them be kept: with the signal or not at all.
         on_unit: Told of each unit that was read, for progress.
         on_end: Told of the result in the session's own thread.
     """
@@ -124,6 +127,7 @@ class ServiceSession:
         outbox: Outbox,
         software: str,
         steps: UnwrittenSteps | None = None,
+        quotes: SessionQuotes | None = None,
         on_unit: Callable[[Permitted[MediaUnit]], None] | None = None,
         on_end: Callable[[SessionResult], None] | None = None,
     ) -> None:
@@ -137,6 +141,7 @@ class ServiceSession:
         self._outbox = outbox
         self._software = software
         self._steps = steps if steps is not None else UnwrittenSteps(store)
+        self._quotes = quotes
         self._on_unit = on_unit
         self._on_end = on_end
         self._meter = SessionMeter(store, grant.record_id, self._source.health)
@@ -202,6 +207,7 @@ class ServiceSession:
             self._analysis.purge()
         try:
             state, error = self._final_state(error)
+            self._close_quotes(state, kept=signal is not None)
             self._close_slot(state)
             result = SessionResult(
                 record_id=self.record_id,
@@ -330,6 +336,7 @@ class ServiceSession:
             return None
         outcome = Outcome.SIGNAL if signal.overall.abstained is None else Outcome.ABSTAINED
         commitment = self._hold(signal)
+        self._keep_quotes()
         # A withdrawal that came first may still be waiting to be written behind our own step.
         if not self._complete(outcome, commitment) or self._grant.ended_by not in {
             State.COMPLETED,
@@ -372,6 +379,26 @@ class ServiceSession:
                 self._grant.wait_ended(_RETRY_S)
                 if not self._may_conclude():
                     return None
+
+    def _keep_quotes(self) -> None:
+        """Write the sealed quotes beside the held signal; what cannot be written is not kept."""
+        if self._quotes is None:
+            return
+        try:
+            self._quotes.keep()
+        except (CaptureError, ConsentError) as error:
+            _log.error("quotes_not_kept", counter=self._counter, error=str(error))
+
+    def _close_quotes(self, state: State, *, kept: bool) -> None:
+        """Let go of the quotes of this session; without a signal none of them stays, nor any key of them."""
+        if self._quotes is None:
+            return
+        try:
+            self._quotes.close(kept=kept)
+            if not kept and state not in ERASING:  # an erasure counts the key itself
+                self._outbox.discard(self.record_id)
+        except (CaptureError, ConsentError) as error:
+            _log.error("quotes_not_removed_yet", counter=self._counter, error=str(error))
 
     def _complete(self, outcome: Outcome, commitment: str | None = None) -> bool:
         """Close the consent record and its slot in one step; False when the citizen withdrew first."""
@@ -421,13 +448,45 @@ def settle(store: ConsentStore, outbox: Outbox, stopped: Collection[UUID] = ()) 
     """
     released = 0
     for record_id in outbox.held():
-        done = store.state(record_id) in {State.COMPLETED, State.EXPIRED}
-        if done and record_id not in stopped and not _lost(store, record_id):
+        if stays(store, record_id, stopped):
             outbox.release(record_id)
             released += 1
         else:
             outbox.discard(record_id)
     return released
+
+
+def settle_quotes(
+    quotes: QuoteStore, store: ConsentStore, outbox: Outbox, stopped: Collection[UUID] = ()
+) -> int:
+    """Remove quotes, and keys of quotes, of sessions that never came to their end; call it after `settle`.
+
+    Args:
+        quotes: The kept quotes.
+        store: The consent log.
+        outbox: Destroys the session key where no signal needs it.
+        stopped: Records that were withdrawn without the log knowing it yet.
+
+    Returns:
+        How many consents were cleared.
+    """
+
+    def kept(record_id: UUID) -> bool:
+        try:  # what asks for an erasure is left to it, which certifies what it finds
+            return store.state(record_id) in ERASING or stays(store, record_id, stopped)
+        except UnknownRecord:  # an older log came back from a backup: what it does not know is not kept
+            return False
+
+    cleared = quotes.settle(kept)
+    for record_id in cleared:
+        outbox.discard(record_id)
+    return len(cleared)
+
+
+def stays(store: ConsentStore, record_id: UUID, stopped: Collection[UUID] = ()) -> bool:
+    """Tell whether what a session left may stay: it came to its end, and nobody took the consent back."""
+    done = store.state(record_id) in KEEPING
+    return done and record_id not in stopped and not _lost(store, record_id)
 
 
 def _lost(store: ConsentStore, record_id: UUID) -> bool:

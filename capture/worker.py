@@ -15,7 +15,7 @@ from capture.capture_hold import CaptureHold
 from capture.code_withdrawal import CodeWithdrawals
 from capture.contact import ContactLease
 from capture.counter import Counter
-from capture.desk import Desk
+from capture.desk import ASKED, ASKED_WITH_QUOTES, Desk
 from capture.erasure import EdgeErasure, LeftoverFiles, LiveBuffers, load_erasure_key
 from capture.errors import CaptureError
 from capture.identity import EdgeKey, load_enrolment
@@ -29,7 +29,9 @@ from capture.networks import load_networks
 from capture.officer import OfficerSecret, OfficerServer
 from capture.outbox import SESSION_KEYS, Outbox
 from capture.playlist import Playlist
-from capture.service_session import settle
+from capture.quote_retention import QuoteRetention
+from capture.quotes import QUOTES, QuoteStore
+from capture.service_session import settle, settle_quotes
 from capture.unwritten import UnwrittenSteps
 from capture.uplink import Uplink
 from consent.gate import Gate
@@ -99,6 +101,7 @@ class EdgeWorker:
     perception: Perception | None = None
     store: ConsentStore = field(init=False)
     outbox: Outbox = field(init=False)
+    quotes: QuoteStore = field(init=False)
     counters: dict[str, Counter] = field(init=False, default_factory=dict)
     playlists: dict[str, Playlist] = field(init=False, default_factory=dict)
     uplink: Uplink | None = field(init=False, default=None)
@@ -138,6 +141,7 @@ class EdgeWorker:
                 self.perception = load_networks(Registry.default(), self.config)
                 stack.callback(self.perception.close)
             self._make_counters(self.perception)
+            self._keep_voice_ready(self.perception)
             self._start_kiosk(stack, folder)
             self._start_monitor(stack, folder, self.perception)
             self._start_playlists(stack)
@@ -184,7 +188,9 @@ class EdgeWorker:
         )
         self.steps = UnwrittenSteps(self.store, folder / UNWRITTEN)
         keys = stack.enter_context(SessionKeys(folder / SESSION_KEYS))
-        self.outbox = Outbox(folder / OUTBOX, keys)
+        self.quotes = QuoteStore(folder / QUOTES, keys, days=self.config.consent.quotes_days)
+        stack.callback(self.quotes.close)
+        self.outbox = Outbox(folder / OUTBOX, keys, needed=self.quotes.needs_key)
         stack.callback(self.outbox.close)
         self._contact = ContactLease(self.config.consent.contact_lease_s)
         self.store.subscribe(self._contact.note)
@@ -194,11 +200,14 @@ class EdgeWorker:
     def _start_erasure(self, stack: ExitStack, folder: Path) -> None:
         self.erasure = EdgeErasure(
             self.store,
-            (LiveBuffers(self.counters), self.outbox, self.outbox.keys, LeftoverFiles(folder)),
+            (LiveBuffers(self.counters), self.outbox, self.quotes, self.outbox.keys, LeftoverFiles(folder)),
             key=load_erasure_key(folder),
         )
         self.erasure.start()
         stack.callback(self.erasure.stop)
+        retention = QuoteRetention(self.quotes, self.store)
+        retention.start()
+        stack.callback(retention.stop)
 
     def ship_log(self, timeout_s: float) -> bool:
         """Wait until the centre has the whole consent log; tells whether it has."""
@@ -213,6 +222,7 @@ class EdgeWorker:
     def _recover(self) -> None:
         self.steps.retry()
         released = settle(self.store, self.outbox, stopped=self.steps.records())
+        settle_quotes(self.quotes, self.store, self.outbox, stopped=self.steps.records())
         ended = self.store.recover()
         if released or ended:
             _log.info("resumed after an interruption", signals_released=released, consents_ended=len(ended))
@@ -262,9 +272,19 @@ class EdgeWorker:
                 perception=perception,
                 software=SOFTWARE,
                 steps=self.steps,
+                quotes=self.quotes if self.config.consent.quotes else None,
                 on_unit=self.listeners.unit,
                 on_end=self._session_ended,
             )
+
+    def _keep_voice_ready(self, perception: Perception) -> None:
+        """Start what the first citizen's words need before anybody speaks, where a counter can hear."""
+        # A camera of this machine has no sound; one in the network, or a recording, may have some.
+        if any(
+            counter.microphone is not None or counter.camera is None or not counter.camera.startswith("v4l2:")
+            for counter in self.config.counters
+        ):
+            perception.keep_ready()
 
     def _session_ended(self, result: SessionResult) -> None:
         _log.info(
@@ -296,6 +316,8 @@ class EdgeWorker:
                 decision_timeout_s=self.config.kiosk.decision_timeout_s,
                 validity_s=max(1, int(counter.config.longest_session_s)),
                 terms=terms,
+                purposes=ASKED_WITH_QUOTES if agency.quotes else ASKED,
+                quotes_days=agency.quotes_days,
                 device_key_id=self._key.fingerprint(),
                 steps=self.steps,
                 cast=self._cast,

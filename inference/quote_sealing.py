@@ -20,6 +20,8 @@ from inference.quotes import RedactedQuote
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _SEQUENCE_BYTES: Final = 8
+_BLOCK_BYTES: Final = 256
+"""Quotes are filled up to a multiple of this, so that a length does not tell a short answer from another."""
 
 
 class QuoteUnreadableError(InferenceError, ValueError):
@@ -30,6 +32,7 @@ def seal_quote(quote: RedactedQuote, key: bytes, context: bytes, sequence: int) 
     """Return a quote as it may leave the process that made it: nonce and ciphertext."""
     nonce = os.urandom(_NONCE_BYTES)
     plain = json.dumps(asdict(quote), ensure_ascii=False).encode()
+    plain = plain.ljust(-(-len(plain) // _BLOCK_BYTES) * _BLOCK_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, plain, _bound(context, sequence))
 
 

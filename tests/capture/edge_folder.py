@@ -11,7 +11,8 @@ from capture.consent_script import ConsentScript, decide_scripted, offer_scripte
 from capture.erasure import EdgeErasure, LeftoverFiles, LiveBuffers, load_erasure_key
 from capture.identity import EdgeKey
 from capture.outbox import SESSION_KEYS, Outbox
-from capture.service_session import settle
+from capture.quotes import QUOTES, QuoteStore
+from capture.service_session import settle, settle_quotes
 from capture.unwritten import UnwrittenSteps
 from consent.entry import Outcome, SessionSummary
 from consent.ledger import ConsentStore
@@ -61,12 +62,14 @@ class EdgeFolder:
             )
         )
         self.keys = self._stack.enter_context(SessionKeys(folder / SESSION_KEYS))
-        self.outbox = Outbox(folder / OUTBOX, self.keys)
+        self.quotes = QuoteStore(folder / QUOTES, self.keys)
+        self._stack.callback(self.quotes.close)
+        self.outbox = Outbox(folder / OUTBOX, self.keys, needed=self.quotes.needs_key)
         self._stack.callback(self.outbox.close)
         self.steps = UnwrittenSteps(self.store, folder / UNWRITTEN)
         self.erasure = EdgeErasure(
             self.store,
-            wrap((LiveBuffers({}), self.outbox, self.keys, LeftoverFiles(folder))),
+            wrap((LiveBuffers({}), self.outbox, self.quotes, self.keys, LeftoverFiles(folder))),
             key=load_erasure_key(folder),
             longest_wait_s=0.05,
         )
@@ -82,6 +85,7 @@ class EdgeFolder:
         """Do what the edge does at its start, up to the eraser; returns the certificates made."""
         self.steps.retry()
         settle(self.store, self.outbox, stopped=self.steps.records())
+        settle_quotes(self.quotes, self.store, self.outbox, stopped=self.steps.records())
         self.store.recover()
         return self.erasure.resume()
 

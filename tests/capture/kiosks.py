@@ -8,13 +8,14 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from capture.code_withdrawal import CodeWithdrawals
-from capture.desk import Desk
+from capture.desk import ASKED, Desk
 from capture.erasure import EdgeErasure
 from capture.kiosk import KioskSecret, KioskServer
 from capture.officer import OfficerSecret, OfficerServer
 from consent.checkpoint import Ed25519Signer
 from consent.gate import Gate, Grant
 from consent.ledger import ConsentStore
+from consent.purpose import Purpose
 from inference.signal import Ballot
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class OneThing:
 class SignedCounter:
     """One counter, its two servers, and a client of each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, purposes: tuple[Purpose, ...] = ASKED) -> None:
         self.folder = folder
         self.key = Ed25519PrivateKey.generate()
         self.store = ConsentStore(
@@ -48,6 +49,7 @@ class SignedCounter:
             Gate(self.store),
             start_capture=self.grants.append,
             cast=self.ballots.append,
+            purposes=purposes,
         )
         self.erasure = EdgeErasure(self.store, [OneThing()], key=Ed25519PrivateKey.generate())
         self.erasure.start()

@@ -90,6 +90,7 @@ def test_no_byte_is_left_wherever_the_signal_was(edge: EdgeFolder, stage: str, c
     assert [(status.name, status.removed) for status in certificate.stores] == [
         ("live-buffers", 0),
         ("outbox", 1),
+        ("quotes", 0),
         ("session-key", 1),
         ("temporary-files", 0),
     ]
@@ -222,6 +223,8 @@ STEPS = (
     "before outbox",
     "in outbox",
     "after outbox",
+    "before quotes",
+    "after quotes",
     "before session-key",
     "in session-key",
     "after session-key",
