@@ -279,7 +279,11 @@ def redaction(
 def sentiment(
     *,
     manifest: Annotated[
-        Path, typer.Option(help="JSON Lines: text, sentiment, optional factor; or .txt of our corpus.")
+        list[Path],
+        typer.Option(
+            help="JSON Lines: text, sentiment, optional factor; or .txt of our corpus. "
+            "Several: each as it is, and misheard as well where --noise is given."
+        ),
     ],
     noise: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of the words to mishear first, such as 0.17.")
@@ -289,10 +293,15 @@ def sentiment(
 ) -> None:
     """Measure the text model: sentiment and factors, doubt, time, beside the lexicon alone."""
     with explained():
-        from inference.evaluation_text import Noise, run  # noqa: PLC0415 - loads the text model
+        from inference.evaluation_text import Noise, run, run_sets  # noqa: PLC0415 - loads the text model
 
+        heard, registry = Noise(noise, seed), Registry.default()
         with bar("sentiment", "text") as progress:
-            figures = run(manifest, registry=Registry.default(), noise=Noise(noise, seed), progress=progress)
+            figures = (
+                run(manifest[0], registry=registry, noise=heard, progress=progress)
+                if len(manifest) == 1
+                else run_sets(manifest, registry=registry, noise=heard, progress=progress)
+            )
     print_figures(figures, as_json=as_json)
 
 

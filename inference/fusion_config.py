@@ -13,6 +13,8 @@ class FusionConfig:
         prior: Pseudo-counts of the prior on either side.
         neutral_weight: Weight of an utterance without opinion beside one with.
         neutral_face_weight: The same of a face without direction.
+        thin_weight: Weight of an utterance whose words do not tell, beside one whose do: fewer
+            counts, a wider interval. `docs/text.md` shows what it was chosen by.
         tone_weight: What the strongest arousal adds to the weight of an utterance.
         crosstalk_weight: Part of the words' weight that is lost where all of the citizen's speech was
             spoken into: what was heard of it is in pieces.
@@ -34,6 +36,7 @@ class FusionConfig:
     prior: float = 1.0
     neutral_weight: float = 0.25
     neutral_face_weight: float = 0.5
+    thin_weight: float = 0.5
     tone_weight: float = 0.5
     crosstalk_weight: float = 0.5
     speech_ceiling: float = 12.0

@@ -85,6 +85,7 @@ def _answer(
             "neutral": opinion.neutral,
             "positive": opinion.positive,
             "factors": dict(opinion.factors),
+            "thin": opinion.thin,
         },
         "transcription_cpu_s": judgement.transcription_cpu_s,
         "text_cpu_s": judgement.text_cpu_s,

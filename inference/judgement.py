@@ -50,12 +50,14 @@ class Judged:
         neutral: Probability that it is neutral.
         positive: Probability that it is positive.
         factors: Weight of each factor that it spoke about, by code.
+        thin: The words do not tell: no class is probable enough to be relied on.
     """
 
     negative: float
     neutral: float
     positive: float
     factors: Mapping[str, float]
+    thin: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class SessionJudge:
                 opinion["neutral"],
                 opinion["positive"],
                 MappingProxyType(dict(opinion["factors"])),
+                thin=opinion["thin"],
             ),
             transcription_cpu_s=answer["transcription_cpu_s"],
             text_cpu_s=answer["text_cpu_s"],

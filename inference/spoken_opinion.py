@@ -53,10 +53,11 @@ def trust_of(voice: VoiceEvidence | None, config: FusionConfig) -> float:
 
 
 def _strength(spoken: SpokenEvidence, config: FusionConfig) -> float:
-    """Weight of an utterance: tone has no direction, it only underlines the words."""
+    """Weight of an utterance: tone has no direction, it only underlines words; thin ones count less."""
+    told = config.thin_weight if spoken.thin else 1.0
     if spoken.arousal is None:
-        return 1.0
-    return 1.0 + config.tone_weight * max(0.0, 2.0 * unit(spoken.arousal) - 1.0)
+        return told
+    return told + told * config.tone_weight * max(0.0, 2.0 * unit(spoken.arousal) - 1.0)
 
 
 def factors_spoken_of(

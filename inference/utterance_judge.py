@@ -92,5 +92,9 @@ class WordJudge:
         if self._keep is not None:
             self._keep(RedactedQuote(sound.start_s, sound.end_s, tuple(opinion.factors), text))
         return Judged(
-            opinion.negative, opinion.neutral, opinion.positive, MappingProxyType(dict(opinion.factors))
+            opinion.negative,
+            opinion.neutral,
+            opinion.positive,
+            MappingProxyType(dict(opinion.factors)),
+            thin=opinion.thin,
         )

@@ -41,6 +41,7 @@ class SpokenEvidence:
         positive: Probability that it is positive.
         factors: Weight of each factor that it spoke about.
         arousal: Voice against the speaker's own start, 0.5 as there; None without a basis.
+        thin: The words do not tell: no class is probable enough to be relied on.
     """
 
     start_ns: int
@@ -50,6 +51,7 @@ class SpokenEvidence:
     positive: float
     factors: Mapping[Factor, float]
     arousal: float | None
+    thin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,7 @@ class UtteranceReader:
                 positive=opinion.positive,
                 factors=MappingProxyType({Factor(code): weight for code, weight in opinion.factors.items()}),
                 arousal=arousal,
+                thin=opinion.thin,
             )
         )
 

@@ -182,15 +182,32 @@ _TONES: Final = (
 )
 
 
-def mishear(text: str, dice: random.Random, rate: float) -> str:
+def mishear(text: str, dice: random.Random, rate: float, *, merged: float = 0.0) -> str:
     """Return the text with about `rate` of its words as a recogniser gets them wrong.
 
-    Words are dropped, doubled, run into the next, lose a tone, or take a neighbouring initial or final.
+    Words are dropped, doubled, lose a tone, or take a neighbouring initial or final.
+
+    Args:
+        text: Words of an utterance; stand-ins such as `<số>` stay.
+        dice: The same state mishears the same words.
+        rate: Share of the words, 0 to 1.
+        merged: Share of the errors that run a word into the next ("chờlâu"). The model is fitted
+            without such words, so measuring with them shows what an error of another kind costs.
     """
     heard: list[str] = []
-    for word in text.split():
+    words = text.split()
+    past = 0
+    for at, word in enumerate(words):
+        if at < past:
+            continue
         if word.startswith("<") or dice.random() >= rate:
             heard.append(word)
+            continue
+        # No draw without merging: the fitted errors stay the same ones for their seed.
+        joins = at + 1 < len(words) and not words[at + 1].startswith("<")
+        if merged and joins and dice.random() < merged:
+            heard.append(word + words[at + 1])
+            past = at + 2
             continue
         kind = dice.random()
         if kind < 0.2:  # noqa: PLR2004 - shares of the kinds of error

@@ -94,6 +94,17 @@ def test_words_outweigh_the_face(sign: int) -> None:
     assert (score(fused.overall) - 0.5) * sign > 0.1
 
 
+def test_words_that_do_not_tell_count_less_and_widen_the_interval() -> None:
+    said = [spoken(10.0 * n, 0.1, 0.5) for n in range(3)]
+    plain = fuse(None, voice(*said)).overall
+    thin = fuse(None, voice(*(replace(one, thin=True) for one in said))).overall
+    assert width(thin) > width(plain) + 0.02
+    assert 0.5 < score(thin) < score(plain)
+    # Half the weight each, so two of them are worth one that tells.
+    doubled = [replace(spoken(10.0 * n, 0.1, 0.5), thin=True) for n in range(6)]
+    assert fuse(None, voice(*doubled)).overall == plain
+
+
 def test_weak_words_against_a_long_face_conflict() -> None:
     fused = fuse(face(*[1.0] * 400), voice(spoken(5.0, negative=1.0)))
     assert fused.overall.abstained is Abstention.CONFLICTING_EVIDENCE

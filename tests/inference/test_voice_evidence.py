@@ -122,6 +122,7 @@ class Opinion:
     positive: float = 0.1
     factors: dict[str, float] = field(default_factory=lambda: {"officer": 1.0})
     reasons: tuple[str, ...] = ("không hài lòng",)
+    thin: bool = True
 
 
 @dataclass
@@ -250,6 +251,7 @@ def test_text_is_redacted_before_it_is_judged_and_evidence_holds_none(permit: An
     assert "không hài lòng" in text
     (spoken,) = evidence.utterances
     assert (spoken.negative, spoken.neutral, spoken.positive) == (0.7, 0.2, 0.1)
+    assert spoken.thin
     assert dict(spoken.factors) == {Factor.OFFICER: 1.0}
     with pytest.raises(TypeError):
         spoken.factors[Factor.ACCESS] = 1.0  # type: ignore[index]  # it must not be writable

@@ -91,6 +91,16 @@ def test_mishearing_repeats_with_its_seed_and_spares_tokens() -> None:
     assert mishear(text, _dice(5), 0.0) == text
 
 
+def test_mishearing_can_run_words_together() -> None:
+    text = "chờ <số> lâu quá rồi em ơi"
+    heard = mishear(text, _dice(5), 1.0, merged=1.0)
+    # Two words make one; a stand-in joins nothing, and what is last has nothing to join.
+    assert heard.split()[1:4] == ["<số>", "lâuquá", "rồiem"]
+    assert mishear(text, _dice(5), 0.0, merged=1.0) == text
+    # Without merging the errors of a seed stay the ones that the model was fitted with.
+    assert mishear(text, _dice(5), 0.9, merged=0.0) == mishear(text, _dice(5), 0.9)
+
+
 def test_free_sentences_are_many_and_fitted_whole() -> None:
     free = [frame for frame in read_frames() if frame.spoken]
     assert len(free) > 1500
