@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -18,17 +16,25 @@ import typer
 from api.accounts import Accounts
 from api.app import build_app
 from api.central_log import CentralLog
-from api.database import Database
+from api.command_context import (
+    FAILED,
+    ConfigOption,
+    open_database,
+    settings_of,
+    told,
+)
 from api.enrolment import make_token
 from api.enrolment import revoke_edge as revoke
 from api.eraser import central_eraser
 from api.erasure import list_erasures
-from api.errors import ApiError, PortTaken, PostgresBusy, RetentionInvalid, SettingsInvalid
+from api.errors import SettingsInvalid
+from api.index.commands import calibrate_command, index
 from api.log_check import verify
-from api.postgres import EmbeddedPostgres
+from api.organisation.commands import organisation, sample
 from api.retention import central_retention
-from api.server import CentralServer, configure_logging, continue_log_after_restore, running_database
-from api.settings import Settings, load_settings
+from api.server import CentralServer, configure_logging
+from api.settings import Settings
+from api.survey.commands import ballots
 from api.witnesses import Witnesses
 
 central = typer.Typer(
@@ -37,15 +43,10 @@ central = typer.Typer(
 admin = typer.Typer(
     name="admin", help="Administer accounts.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-central.add_typer(admin)
+for _group in (admin, organisation, sample, ballots, index):
+    central.add_typer(_group)
+central.command("calibrate")(calibrate_command)
 
-WRONG_SETTINGS: Final = 2
-FAILED: Final = 1
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("-c", "--config", help="TOML file; without it: central.toml here, else the defaults."),
-]
 _TEMPLATE: Final = """\
 # Settings of the central service. Every key may be left out; unknown keys are refused.
 # HAILONG_CENTRAL__SERVER__PORT=8443 in the environment overrides [server] port, and so on.
@@ -66,25 +67,6 @@ minimum_n = 10
 """
 
 
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Turn our errors into one message and an exit code."""
-    try:
-        yield
-    except (SettingsInvalid, RetentionInvalid, PortTaken) as error:
-        typer.echo(f"hailong central: {error}", err=True)
-        raise typer.Exit(WRONG_SETTINGS) from None
-    except ApiError as error:
-        typer.echo(f"hailong central: {error}", err=True)
-        raise typer.Exit(FAILED) from None
-
-
-def settings_of(config: Path | None) -> Settings:
-    """Read the settings: the named file, central.toml here, or the defaults."""
-    here = Path("central.toml")
-    return load_settings(config if config is not None else here if here.exists() else None)
-
-
 def _stop_in_order() -> None:
     """Let SIGTERM and Ctrl-C leave through every `with`, so that PostgreSQL is stopped, once.
 
@@ -100,29 +82,10 @@ def _stop_in_order() -> None:
         signal.signal(number, leave)
 
 
-@contextlib.contextmanager
-def open_database(config: Path | None, *, only_read: bool = False) -> Iterator[Database]:
-    """Open the database: through the running service's server, or by starting it for this command.
-
-    What a command adds to the log of a restored database must come after what that had before.
-    """
-    settings = settings_of(config)
-    with contextlib.ExitStack() as stack:
-        try:
-            dsn = stack.enter_context(running_database(settings.database))
-        except PostgresBusy:
-            # The service runs: its server answers on the same socket.
-            dsn = EmbeddedPostgres(settings.database.data_dir, run_as=settings.database.run_as).dsn()
-        database = stack.enter_context(Database(dsn, pool_size=2))
-        if not only_read:
-            continue_log_after_restore(database, settings.log_dir)
-        yield database
-
-
 @central.command()
 def run(config: ConfigOption = None) -> None:
     """Run the central service until it is stopped."""
-    with _told():
+    with told():
         settings = settings_of(config)
         configure_logging(settings.log_level)
         _stop_in_order()
@@ -135,7 +98,7 @@ def run(config: ConfigOption = None) -> None:
 @central.command()
 def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("central.toml")) -> None:
     """Write a settings file with the defaults."""
-    with _told():
+    with told():
         text = _TEMPLATE.format(data_dir=json.dumps(str(Settings().database.data_dir)))
         try:
             with path.open("x", encoding="utf-8") as file:
@@ -150,7 +113,7 @@ def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("ce
 @central.command("check-config")
 def check_config(config: ConfigOption = None) -> None:
     """Read the settings and say what is wrong with them."""
-    with _told():
+    with told():
         settings = settings_of(config)
         typer.echo(settings.model_dump_json(indent=2))
 
@@ -163,7 +126,7 @@ def enrol_token(
     config: ConfigOption = None,
 ) -> None:
     """Print a one-time enrolment token for an edge."""
-    with _told():
+    with told():
         hours = settings_of(config).ingest.token_hours
         with open_database(config) as database:
             typer.echo(make_token(database, counter, actor="command", hours=hours, unit=unit, area=area))
@@ -172,7 +135,7 @@ def enrol_token(
 @central.command("revoke-edge")
 def revoke_edge(edge: UUID, config: ConfigOption = None) -> None:
     """Refuse everything an edge sends from now on."""
-    with _told(), open_database(config) as database:
+    with told(), open_database(config) as database:
         revoke(database, edge, actor="command")
         typer.echo(f"revoked {edge}")
 
@@ -180,7 +143,7 @@ def revoke_edge(edge: UUID, config: ConfigOption = None) -> None:
 @central.command("replay-erasures")
 def replay_erasures(config: ConfigOption = None) -> None:
     """Erase again whatever of the list of erasures is in the database, after a restore from a backup."""
-    with _told():
+    with told():
         settings = settings_of(config)
         configure_logging(settings.log_level)
         with open_database(config) as database:
@@ -207,7 +170,7 @@ def run_retention(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Remove what has been kept long enough, and log what was removed."""
-    with _told():
+    with told():
         settings = settings_of(config)
         configure_logging(settings.log_level)
         with open_database(config) as database:
@@ -222,7 +185,7 @@ def run_retention(
 @central.command("rotate-log-key")
 def rotate_log_key(config: ConfigOption = None) -> None:
     """Sign the log with new keys from now on; what the old ones signed stays valid."""
-    with _told(), open_database(config) as database:
+    with told(), open_database(config) as database:
         log = CentralLog(database, settings_of(config).log_dir)
         for period in log.rotate_keys().periods:
             until = "now" if period.until_size is None else f"before {period.until_size}"
@@ -232,7 +195,7 @@ def rotate_log_key(config: ConfigOption = None) -> None:
 @central.command("verify-log")
 def verify_log(config: ConfigOption = None) -> None:
     """Check every entry, node and checkpoint of the centre's log; the exit code is 1 when one is wrong."""
-    with _told(), open_database(config, only_read=True) as database:
+    with told(), open_database(config, only_read=True) as database:
         settings = settings_of(config)
         log = CentralLog(database, settings.log_dir)
         found = verify(log, Witnesses(log, settings.log).policy())
@@ -246,7 +209,7 @@ def verify_log(config: ConfigOption = None) -> None:
 @admin.command("reset-password")
 def reset_password(name: Annotated[str, typer.Argument()] = "admin", config: ConfigOption = None) -> None:
     """Give an account a new one-time password and end its sessions."""
-    with _told(), open_database(config) as database:
+    with told(), open_database(config) as database:
         typer.echo(Accounts(database).reset_password(name, actor="command"))
 
 
@@ -265,7 +228,7 @@ def access_matrix(
     """Work out from the policies which role may do what."""
     from api.access_matrix import rendered, write_into  # noqa: PLC0415 - the service itself never needs it
 
-    with _told():
+    with told():
         if into is None:
             typer.echo(rendered())
         else:

@@ -80,6 +80,8 @@ def is_empty(value: CellValue) -> bool:
     """Tell whether nothing stands in a cell; what cannot be read is something."""
     if value is None:
         return True
+    if isinstance(value, str) and value[:1].isalnum():
+        return False
     return isinstance(value, str) and not value.translate(_INVISIBLE).strip().lstrip("'")
 
 

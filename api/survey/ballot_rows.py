@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, TypeVar
+from typing import Final
 
 from api.organisation.digests import TransactionDigests
 from api.organisation.places import Places
@@ -16,13 +15,13 @@ from api.spreadsheets.cells import (
     code_of,
     day_of,
     folded,
-    is_empty,
     text_of,
     transaction_of,
     yes_or_no,
 )
 from api.spreadsheets.faults import Fault, Reason
 from api.spreadsheets.header import Column
+from api.spreadsheets.row_cells import RowCells, in_order
 from api.spreadsheets.tables import Row, Table
 from api.survey.channels import CHANNEL_NAMES, IMPORTED, Channel
 from api.survey.questionnaire import Questionnaire
@@ -51,7 +50,6 @@ _CHANNEL_WORDS: Final = {
 }
 _WITHOUT_TRANSACTION: Final = frozenset({Channel.PAPER})
 """Handed out to people at the door, and anonymous: no number is asked for."""
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,44 +129,36 @@ class BallotReader:
         self._channel = channel
         self._today = today
         self._questions = [question.code for question in questionnaire.questions]
-        self._after_feedback = questionnaire.after_feedback
+        self._after_feedback = [
+            position for position, code in enumerate(self._questions) if code in questionnaire.after_feedback
+        ]
         self._levels = questionnaire.reader()
 
     def read(self, row: Row) -> BallotRow | list[Fault]:
         """Return the ballot of a row, or everything that is wrong with it, from left to right."""
-        faults: list[Fault] = []
-
-        def cell(name: str, parse: Callable[[CellValue], _T]) -> _T | None:
-            value = row.values.get(name)
-            if is_empty(value):
-                return None
-            try:
-                return parse(value)
-            except CellError as error:
-                faults.append(self._table.fault(row, name, error.reason, error.detail))
-                return None
-
-        if is_empty(row.values.get("day")):
-            faults.append(self._table.fault(row, "day", Reason.MISSING))
-        day = cell("day", self._day)
-        channel = cell("channel", _channel_of) or self._channel
-        if channel is None and is_empty(row.values.get("channel")):
-            faults.append(self._table.fault(row, "channel", Reason.MISSING))
-        counter, unit = cell("counter", code_of), cell("unit", code_of)
-        place = self._place(row, counter, unit, day, faults)
-        procedure = cell("procedure", code_of)
-        transaction = cell("transaction", transaction_of)
-        if channel not in _WITHOUT_TRANSACTION and channel and is_empty(row.values.get("transaction")):
-            faults.append(self._table.fault(row, "transaction", Reason.MISSING))
-        gave_feedback = cell("feedback", yes_or_no)
-        levels = tuple(cell(code, self._levels.level) for code in self._questions)
-        self._check_answers(row, levels, gave_feedback, faults)
-        if faults or day is None or channel is None or place is None:
-            return _in_order(faults)
-        answered_after = any(
-            level is not None and code in self._after_feedback
-            for code, level in zip(self._questions, levels, strict=True)
+        cells = RowCells(self._table, row)
+        day = cells.get("day", self._day, needed=True)
+        channel = cells.get("channel", _channel_of) or self._channel
+        if channel is None and cells.is_empty("channel"):
+            cells.refuse("channel", Reason.MISSING)
+        place, counter = self._place(cells, day)
+        procedure = cells.get("procedure", code_of)
+        needed = channel is not None and channel not in _WITHOUT_TRANSACTION
+        transaction = cells.get("transaction", transaction_of, needed=needed)
+        gave_feedback = cells.get("feedback", yes_or_no)
+        levels = tuple(
+            self._levels.seen(row.values.get(code)) or cells.get(code, self._levels.level)
+            for code in self._questions
         )
+        if not any(levels) and all(map(cells.is_empty, self._questions)):
+            cells.refuse("", Reason.NO_ANSWERS)
+        if gave_feedback is False:
+            for position in self._after_feedback:
+                if levels[position] is not None:
+                    cells.refuse(self._questions[position], Reason.NO_FEEDBACK_GIVEN)
+        if cells.faults or day is None or channel is None or place is None:
+            return list(in_order(cells.faults))
+        answered_after = any(levels[position] is not None for position in self._after_feedback)
         return BallotRow(
             row.sheet,
             row.line,
@@ -189,47 +179,27 @@ class BallotReader:
     def _day(self, value: CellValue) -> date:
         return day_of(value, today=self._today, epoch_1904=self._table.epoch_1904)
 
-    def _place(
-        self, row: Row, counter: str | None, unit: str | None, day: date | None, faults: list[Fault]
-    ) -> str | None:
-        """Return the unit of a ballot, adding what is wrong with unit and counter to `faults`."""
-        if is_empty(row.values.get("counter")) and is_empty(row.values.get("unit")):
-            faults.append(self._table.fault(row, "unit", Reason.NO_PLACE))
-            return None
+    def _place(self, cells: RowCells, day: date | None) -> tuple[str | None, str | None]:
+        """Return the unit and counter of a ballot; the unit is the counter's where only that is given."""
+        counter, unit = cells.get("counter", code_of), cells.get("unit", code_of)
+        if cells.is_empty("counter") and cells.is_empty("unit"):
+            cells.refuse("unit", Reason.NO_PLACE)
         if counter is not None and counter not in self._places.placements:
-            faults.append(self._table.fault(row, "counter", Reason.UNKNOWN_COUNTER))
+            cells.refuse("counter", Reason.UNKNOWN_COUNTER)
             counter = None
-        if unit is not None and unit not in self._places.units:
-            faults.append(self._table.fault(row, "unit", Reason.UNKNOWN_UNIT))
-            return None
-        if day is None:
-            return None
-        if unit is not None and not self._places.has_unit(unit, day):
-            faults.append(self._table.fault(row, "unit", Reason.UNKNOWN_UNIT))
-            return None
-        if counter is None:
-            return unit
+        known = unit is not None and (
+            unit in self._places.units if day is None else self._places.has_unit(unit, day)
+        )
+        if unit is not None and not known:
+            cells.refuse("unit", Reason.UNKNOWN_UNIT)
+        if day is None or counter is None or (unit is not None and not known):
+            return unit, counter
         stood = self._places.unit_of(counter, day)
         if stood is None:
-            faults.append(self._table.fault(row, "counter", Reason.NO_PLACE))
+            cells.refuse("counter", Reason.NO_PLACE)
         elif unit is not None and stood != unit:
-            faults.append(self._table.fault(row, "counter", Reason.COUNTER_ELSEWHERE, stood))
-        return stood
-
-    def _check_answers(
-        self,
-        row: Row,
-        levels: tuple[int | None, ...],
-        gave_feedback: bool | None,  # noqa: FBT001 - a value of the ballot, no switch
-        faults: list[Fault],
-    ) -> None:
-        given = [code for code in self._questions if not is_empty(row.values.get(code))]
-        if not given:
-            faults.append(self._table.fault(row, "", Reason.NO_ANSWERS))
-        if gave_feedback is False:
-            for code, level in zip(self._questions, levels, strict=True):
-                if code in self._after_feedback and level is not None:
-                    faults.append(self._table.fault(row, code, Reason.NO_FEEDBACK_GIVEN))
+            cells.refuse("counter", Reason.COUNTER_ELSEWHERE, stood)
+        return stood, counter
 
 
 def _channel_of(value: CellValue) -> Channel:
@@ -239,8 +209,3 @@ def _channel_of(value: CellValue) -> Channel:
     if found not in IMPORTED:
         raise CellError(Reason.CHANNEL_NOT_IMPORTED)
     return found
-
-
-def _in_order(faults: list[Fault]) -> list[Fault]:
-    """Sort faults by column; those of the whole row come first."""
-    return sorted(faults, key=lambda fault: (len(fault.column), fault.column))

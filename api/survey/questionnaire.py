@@ -129,14 +129,16 @@ class LevelReader:
                 self._known[folded(word)] = number
         self._seen: dict[str, int] = {}
 
+    def seen(self, value: CellValue) -> int | None:
+        """Return the level of a cell as it was written before: most cells are, and this is quick."""
+        return self._seen.get(value) if type(value) is str else None
+
     def level(self, value: CellValue) -> int | None:
         """Return the level in a cell, None where nothing stands there.
 
         Raises:
             CellError: It is no level.
         """
-        if type(value) is str and (found := self._seen.get(value)) is not None:
-            return found
         if value is None:
             return None
         text = text_of(value)
