@@ -6,8 +6,11 @@ does not know yet are answered alike. Each look is one entry of the log, as that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from api.access_log import Access, list_accesses, record_own_read
@@ -22,11 +25,17 @@ from api.tree import StoredNodes
 from api.withdrawals import WITHDRAWABLE, Withdrawal, withdrawal_in
 from api.witnesses import Witnesses
 from consent.checkpoint import KeyHistory, KeyPeriod, peek
+from consent.entry import Entry, QuotesRead
 from consent.erasure import ErasureCertificate
-from consent.errors import CheckpointRefused, ReceiptRefused
+from consent.errors import CheckpointRefused, NoticeError, ReceiptRefused
+from consent.event import Event
 from consent.merkle import leaf_hash, root
 from consent.receipt import Receipt, code_digest
-from consent.state import State
+from consent.record import Answer
+from consent.state import KEEPING, PERMITTING, State
+from consent.terms import find_terms
+
+_QUOTES: Final = "redacted-quotes"
 
 
 class SlipFinding(StrEnum):
@@ -60,6 +69,8 @@ class OwnRecord:
         certificate: Of the erasure at the centre.
         at_edge: Of the erasure at the counter, as its log tells.
         accesses: Who looked, the newest first; `withdrawable` says whether it can still be taken back.
+        quotes_read: Who read the quotes that are kept at the counter, the newest first.
+        quotes_until: When those are removed at the latest; None where none may be kept.
     """
 
     consent: Consent
@@ -71,6 +82,8 @@ class OwnRecord:
     at_edge: ErasureCertificate | None
     accesses: tuple[Access, ...]
     withdrawable: bool
+    quotes_read: tuple[QuotesRead, ...] = ()
+    quotes_until: datetime | None = None
 
 
 def check_slip(connection: Connection, text: str) -> CheckedSlip:
@@ -150,7 +163,8 @@ def _told(connection: Connection, witnesses: Witnesses, consent: Consent) -> Own
         return None
     checked = check_life(connection, life, witnesses)
     asked = withdrawal_in(connection, record_id)
-    at_edge = next((item.told for item in checked.entries if isinstance(item.told, ErasureCertificate)), None)
+    told = [item.told for item in checked.entries]
+    at_edge = next((item for item in told if isinstance(item, ErasureCertificate)), None)
     return OwnRecord(
         consent=consent,
         checked=checked,
@@ -161,4 +175,20 @@ def _told(connection: Connection, witnesses: Witnesses, consent: Consent) -> Own
         at_edge=at_edge,
         accesses=list_accesses(connection, record_id=record_id),
         withdrawable=State(consent.state) in WITHDRAWABLE and asked is None,
+        quotes_read=tuple(item for item in reversed(told) if isinstance(item, QuotesRead)),
+        quotes_until=_quotes_until(consent, told),
     )
+
+
+def _quotes_until(consent: Consent, told: Sequence[Entry | None]) -> datetime | None:
+    """Return when quotes are gone at the latest: a counter may keep them for less, as its slip says."""
+    record = next((item.record for item in told if isinstance(item, Event) and item.record), None)
+    kept = consent.quotes == Answer.GIVEN and State(consent.state) in KEEPING | PERMITTING
+    if record is None or not kept or consent.decided_at is None:
+        return None
+    try:
+        retention = find_terms(record.terms).retention
+    except NoticeError:  # terms of another release: nothing is promised that is not known
+        return None
+    days = next((item.days for item in retention if item.category == _QUOTES), 0)
+    return consent.decided_at + timedelta(days=days, seconds=record.validity_s)

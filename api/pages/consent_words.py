@@ -40,6 +40,7 @@ ENTRIES: Final[Mapping[str, str]] = {
     "capture-gap": no_op("gap in the capture"),
     "erasure-started": no_op("erasure begun"),
     "erasure-done": no_op("erasure done, key destroyed"),
+    "quotes-read": no_op("kept quotes read"),
     "withdrawal-requested": no_op("withdrawal asked for"),
     "access": no_op("data read"),
     "export": no_op("data exported"),

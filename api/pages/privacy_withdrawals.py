@@ -59,6 +59,7 @@ STORE_NAMES: Final = {
     "live-buffers": no_op("buffers of the running session"),
     "outbox": no_op("outbox of the edge"),
     "session-key": no_op("key of the session"),
+    "quotes": no_op("redacted quotes"),
 }
 STEP_NAMES: Final = {
     "withdrawal-requested": no_op("withdrawal asked for at the centre"),

@@ -76,6 +76,7 @@ STORES: Final = {
     "live-buffers": no_op("working memory"),
     "outbox": no_op("results waiting to be sent"),
     "session-key": no_op("key of the session"),
+    "quotes": no_op("redacted quotes"),
 }
 CITIZEN_ROLES: Final = {
     **{role.value: name for role, name in ROLE_NAMES.items()},
