@@ -102,7 +102,13 @@ def simulated_month(rng: np.random.Generator, *, units: int = _UNITS, days: int 
 
 
 def run_disclosure(
-    days: int, seed: int, *, rule: Rule = SPECIFIED, units: int = _UNITS, progress: bool = False
+    days: int,
+    seed: int,
+    *,
+    rule: Rule = SPECIFIED,
+    units: int = _UNITS,
+    draws: int = _DRAWS,
+    progress: bool = False,
 ) -> DisclosureReport:
     """Publish simulated months and attack them.
 
@@ -111,6 +117,7 @@ def run_disclosure(
         seed: Of the random numbers.
         rule: How well hidden cells are protected.
         units: Units of the region.
+        draws: Of the noise of open data, for each size.
         progress: Whether a bar is drawn on the standard error.
 
     Raises:
@@ -138,10 +145,10 @@ def run_disclosure(
         for day in sorted({cell.window for cell in table.cells if len(cell.window) == _DAY_NAME}):
             alone.take(table, [cell for cell in control if cell.name[1] == day], start)
     rows = tuple(tally.row(days) for tally in (ours, crossed, alone))
-    return DisclosureReport(days, seed, offered, few, complementary, rows, noise_rows())
+    return DisclosureReport(days, seed, offered, few, complementary, rows, noise_rows(draws))
 
 
-def noise_rows() -> tuple[NoiseRow, ...]:
+def noise_rows(draws: int = _DRAWS) -> tuple[NoiseRow, ...]:
     """Return the error of the private release, drawn by OpenDP; it takes no seed, and must not."""
     rows = []
     for milli in (1000, 500):
@@ -149,7 +156,7 @@ def noise_rows() -> tuple[NoiseRow, ...]:
         noisy = discrete_laplace(mechanism)
         for n in (FEWEST_N, 125, 250, 500):
             truth = round(n * _TRUTH)
-            errors = [100 * abs(min(n, max(0, noisy(truth))) - truth) / n for _ in range(_DRAWS)]
+            errors = [100 * abs(min(n, max(0, noisy(truth))) - truth) / n for _ in range(draws)]
             p95 = float(np.percentile(errors, 95, method="lower"))
             reckoned = mechanism.p95_points(n)
             rows.append(NoiseRow(milli / 1000, n, p95, reckoned, n >= mechanism.fewest()))
