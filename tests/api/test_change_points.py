@@ -1,0 +1,234 @@
+"""Charts of daily figures: when they tell of a change, how it is dated, how often there was none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.statistics.change_command import SCENES, run_changes, table_of
+from api.statistics.change_points import (
+    LEARNING_DAYS,
+    NOTICE_CUSUM,
+    NOTICE_EWMA,
+    DayShare,
+    DaysInvalid,
+    Direction,
+    Limits,
+    angle,
+    chart,
+    region_limits,
+    spread_of,
+)
+from api.statistics.run_length import Chart, average_run_length, limit_for
+from api.statistics.standardisation import Ballots, MixInvalid, Stratum, standardise
+
+FIRST = date(2026, 1, 1)
+
+
+def days(shares: Sequence[float], n: float = 30) -> list[DayShare]:
+    return [DayShare(FIRST + timedelta(index), share, n) for index, share in enumerate(shares)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "shift", "expected"),
+    [(4.0, 0.0, 168.0), (5.0, 0.0, 465.0), (4.0, 1.0, 8.38), (5.0, 1.0, 10.4)],
+)
+def test_run_lengths_of_the_cusum_are_the_published_ones(limit: float, shift: float, expected: float) -> None:
+    assert average_run_length(Chart.CUSUM, limit, shift) == pytest.approx(expected, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("limit", "shift", "expected"), [(2.86, 0.0, 370.0), (2.962, 0.0, 500.0), (2.962, 1.0, 10.3)]
+)
+def test_run_lengths_of_the_ewma_are_the_published_ones(limit: float, shift: float, expected: float) -> None:
+    assert average_run_length(Chart.EWMA, limit, shift) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", Chart)
+@pytest.mark.parametrize("length", [50.0, 250.0, 6250.0])
+def test_a_limit_is_found_for_a_run_length(kind: Chart, length: float) -> None:
+    assert average_run_length(kind, limit_for(kind, length)) == pytest.approx(length, rel=1e-3)
+
+
+def test_a_region_of_hundreds_of_counters_has_one_false_alarm_a_month() -> None:
+    limits = region_limits(300)
+    assert 300 * limits.false_alarms_a_year() / 12 == pytest.approx(1.0, rel=0.01)
+    assert limits.limit > NOTICE_CUSUM.limit
+    with pytest.raises(DaysInvalid, match="at least one counter"):
+        region_limits(0)
+
+
+@pytest.mark.parametrize("limits", [NOTICE_CUSUM, NOTICE_EWMA])
+@pytest.mark.parametrize(("after", "direction"), [(0.65, Direction.FELL), (0.97, Direction.ROSE)])
+def test_a_step_is_told_of_in_its_direction_and_dated_to_its_day(
+    limits: Limits, after: float, direction: Direction
+) -> None:
+    found = chart(days([0.83, 0.87] * 15 + [after] * 12), limits)
+    (first, *_) = found.changes
+    assert first.direction is direction
+    assert first.since == FIRST + timedelta(30)
+    assert first.noticed > first.since
+    assert first.before == pytest.approx(0.85, abs=0.01)
+    assert first.after == pytest.approx(after)
+
+
+def test_a_steady_counter_is_never_told_of_and_the_first_days_are_not_judged() -> None:
+    found = chart(days([0.83, 0.87] * 60))
+    assert found.changes == ()
+    assert [point.distance is None for point in found.points].count(True) == LEARNING_DAYS
+
+
+def test_few_ballots_a_day_are_learned_from_for_longer() -> None:
+    found = chart(days([0.8] * 20, n=10))
+    assert [point.distance is None for point in found.points].count(True) == 6
+
+
+@pytest.mark.parametrize(("count", "points"), [(0, 0), (1, 1), (LEARNING_DAYS, LEARNING_DAYS)])
+def test_a_chart_of_few_days_says_nothing(count: int, points: int) -> None:
+    found = chart(days([0.2] * count))
+    assert (len(found.points), found.changes) == (points, ())
+
+
+def test_missing_days_move_nothing() -> None:
+    shares = [0.83, 0.87] * 10 + [0.7] * 8
+    apart = [DayShare(FIRST + timedelta(3 * index), day.share, 30) for index, day in enumerate(days(shares))]
+    assert [point.down for point in chart(apart).points] == [
+        point.down for point in chart(days(shares)).points
+    ]
+
+
+def test_after_an_alarm_the_next_level_is_learned_from_the_days_after_it() -> None:
+    found = chart(days([0.83, 0.87] * 15 + [0.65] * 40))
+    (change,) = found.changes
+    after = [point for point in found.points if point.day > change.noticed]
+    assert [point.distance is None for point in after[: LEARNING_DAYS + 1]] == [True] * LEARNING_DAYS + [
+        False
+    ]
+
+
+def test_a_day_of_many_ballots_counts_for_more() -> None:
+    quiet = days([0.85] * 20)
+    few = chart([*quiet, DayShare(FIRST + timedelta(20), 0.7, 10)]).points[-1].distance
+    many = chart([*quiet, DayShare(FIRST + timedelta(20), 0.7, 100)]).points[-1].distance
+    assert few is not None
+    assert many is not None
+    assert many < few < 0
+
+
+def test_distances_are_standard_normal_from_the_first_judged_day(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    early, late = [], []
+    for _ in range(300):
+        shares = rng.binomial(40, 0.8, 60) / 40
+        points = chart(days(list(shares), n=40), Limits(limit=1e9)).points
+        early += [point.distance for point in points[LEARNING_DAYS : LEARNING_DAYS + 5]]
+        late += [point.distance for point in points[-5:]]
+    for part in (early, late):
+        values = np.array(part, dtype=float)
+        assert abs(values.mean()) < 0.2
+        assert values.std() == pytest.approx(1.0, abs=0.12)
+
+
+def test_one_wild_day_does_not_become_the_level() -> None:
+    found = chart(days([0.85] * 20 + [0.0, 0.85, 0.85]), Limits(limit=1e9))
+    level = found.points[-1].level
+    assert level == pytest.approx(0.85, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ([DayShare(FIRST, 1.2, 30)], "is no figure"),
+        ([DayShare(FIRST, math.nan, 30)], "is no figure"),
+        ([DayShare(FIRST, 0.5, 0)], "is no figure"),
+        ([DayShare(FIRST, 0.5, 30)] * 2, "each day once"),
+    ],
+)
+def test_what_is_no_day_is_refused(wrong: list[DayShare], message: str) -> None:
+    with pytest.raises(DaysInvalid, match=message):
+        chart(wrong)
+
+
+def test_days_that_vary_more_than_their_ballots_are_spread(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    plain = rng.binomial(50, 0.8, 250) / 50
+    wide = rng.binomial(50, np.clip(rng.normal(0.8, 0.08, 250), 0, 1)) / 50
+    assert spread_of(days(list(plain), n=50)) < 1.25
+    assert spread_of(days(list(wide), n=50)) > 1.3
+    assert spread_of(days(list(wide[:10]), n=50)) == 1.0
+    calm = chart(days(list(wide), n=50), Limits(spread=3.0))
+    assert len(calm.changes) < len(chart(days(list(wide), n=50)).changes)
+
+
+@given(st.floats(0, 1), st.floats(1, 500))
+def test_angles_rise_with_shares_and_stay_between_the_ends(share: float, n: float) -> None:
+    assert 0 <= angle(0, n) <= angle(share, n) <= angle(1, n) <= math.pi / 2
+
+
+def test_the_bar_is_met_and_arrows_fail_it(seed: int) -> None:
+    report = run_changes(60, seed, scenes=SCENES[:1])
+    rows = {row.rule: row for row in report.rows}
+    assert report.passed, rows
+    assert rows["cusum"].false_alarms_a_year < 2
+    assert rows["ewma"].false_alarms_a_year < 2
+    assert rows["cusum, 300 counters"].false_alarms_a_year < 0.2
+    assert rows["arrows"].false_alarms_a_year > 150
+    assert rows["significant arrows"].delay_median_days > 2 * rows["cusum"].delay_median_days
+    assert table_of(report).count("\n") == 6
+
+
+MORNING = Stratum("morning", "land")
+EVENING = Stratum("afternoon", "civil")
+NEW = Stratum("morning", "new")
+
+
+def test_a_share_is_weighed_as_the_reference_was() -> None:
+    day = {MORNING: Ballots(30, 15), EVENING: Ballots(10, 9), NEW: Ballots(50, 0)}
+    found = standardise(day, {MORNING: 100, EVENING: 300})
+    assert found is not None
+    assert found.share == pytest.approx(0.25 * 0.5 + 0.75 * 0.9)
+    assert found.covered == 1.0
+    assert 10 < found.n_eff < 40
+
+
+def test_the_same_mix_gives_the_plain_share_and_about_all_ballots() -> None:
+    found = standardise({MORNING: Ballots(60, 45), EVENING: Ballots(40, 30)}, {MORNING: 6, EVENING: 4})
+    assert found is not None
+    assert found.share == pytest.approx(0.75)
+    assert 99 < found.n_eff <= 100
+
+
+@pytest.mark.parametrize(("missing", "given"), [(10, True), (30, False)])
+def test_a_day_without_much_of_the_mix_has_no_figure(missing: int, *, given: bool) -> None:
+    found = standardise({MORNING: Ballots(20, 10)}, {MORNING: 100 - missing, EVENING: missing})
+    assert (found is not None) is given
+    assert standardise({}, {MORNING: 1}) is None
+
+
+def test_a_reference_without_visits_is_refused() -> None:
+    with pytest.raises(MixInvalid, match="no visits"):
+        standardise({MORNING: Ballots(20, 10)}, {MORNING: 0})
+    with pytest.raises(MixInvalid, match="count them again"):
+        Ballots(3, 4)
+
+
+def test_a_change_of_mix_alone_moves_no_standardised_chart() -> None:
+    """Procedure A pleases 95 of 100, B 70; from day 30 on most visits are of B."""
+    reference = {MORNING: 80, EVENING: 20}
+    raw, fair = [], []
+    for index in range(60):
+        many, few = (40, 20) if index < 30 else (20, 40)
+        day = {MORNING: Ballots(many, round(many * 0.95)), EVENING: Ballots(few, round(few * 0.7))}
+        total = sum(of.satisfied for of in day.values()) / 60
+        raw.append(DayShare(FIRST + timedelta(index), total, 60))
+        found = standardise(day, reference)
+        assert found is not None
+        fair.append(DayShare(FIRST + timedelta(index), found.share, found.n_eff))
+    assert [change.direction for change in chart(raw).changes] == ["fell"]
+    assert chart(fair).changes == ()
