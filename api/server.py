@@ -23,6 +23,7 @@ from api.central_log import CentralLog
 from api.database import Database
 from api.eraser import ErasureWorker, central_eraser
 from api.errors import ApiError, DatabaseUnavailable, KeysUnusable, LogDamaged, PortTaken
+from api.index.worker import IndexWorker
 from api.physical import maintenance, remove_orphans
 from api.postgres import EmbeddedPostgres
 from api.retention import RetentionWorker, central_retention, load_rules
@@ -205,8 +206,11 @@ class CentralServer:
         )
         self._server = uvicorn.Server(config)
         assert self._listener is not None  # noqa: S101 - serve() is called inside `with`
-        with Database(self.dsn, pool_size=2, wait_s=settings.database.wait_s) as own:
-            workers: list[ErasureWorker | RetentionWorker] = [ErasureWorker(central_eraser(settings, own))]
+        with Database(self.dsn, pool_size=3, wait_s=settings.database.wait_s) as own:
+            workers: list[ErasureWorker | RetentionWorker | IndexWorker] = [
+                ErasureWorker(central_eraser(settings, own)),
+                IndexWorker(own, settings.pages.minimum_n),
+            ]
             if settings.retention.daily:
                 workers.append(RetentionWorker(central_retention(settings, own)))
             for worker in workers:

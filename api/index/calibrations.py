@@ -143,15 +143,20 @@ def calibrate(database: Database, until: date) -> tuple[KeptCalibration, ...]:
             version += 1
             made.append(KeptCalibration(version, model, networks, fitted))
         for item in made:
-            index = log.append(connection, log.Kind.CALIBRATION, item.document())
-            connection.execute(
-                "INSERT INTO calibrations (version, model, document, log_index) VALUES (%s, %s, %s, %s)",
-                (item.version, item.model, Jsonb(item.document()), index),
-            )
+            keep(connection, item)
     for item in made:
         held = item.calibration.reliability
         _log.info("calibrated", version=item.version, ballots=item.calibration.n, gate=held.gate.value)
     return tuple(made)
+
+
+def keep(connection: Connection, item: KeptCalibration) -> None:
+    """Keep a version and write it into the log."""
+    index = log.append(connection, log.Kind.CALIBRATION, item.document())
+    connection.execute(
+        "INSERT INTO calibrations (version, model, document, log_index) VALUES (%s, %s, %s, %s)",
+        (item.version, item.model, Jsonb(item.document()), index),
+    )
 
 
 def restore(connection: Connection, leaf: Mapping[str, Any]) -> int:

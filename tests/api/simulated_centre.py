@@ -11,8 +11,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from api.database import Database
+from api.index.calibrations import KeptCalibration, keep
 from api.index.model_key import model_key
 from api.schema import DAY_ZONE, create_partition, ingest_statement, next_month, signal_arrays, signal_row
+from api.statistics.calibration import fit
 from inference.signal import Criterion, ModelVersion, Signal
 from tests.api.senders import Edge, enrolled_edge, signal
 
@@ -118,6 +120,16 @@ class SimulatedCentre:
         ]
         self._write([], rows, [])
 
+    def calibrated(self, until: date, kind: Visits, *, version: int = 1, n: int = 4000) -> KeptCalibration:
+        """Keep a calibration fitted on as many visits as a test has no time to put into the tables."""
+        satisfied = [self.rng.random() < kind.satisfied for _ in range(n)]
+        scores = [self._score(yes=yes, kind=kind) for yes in satisfied]
+        key = model_key([kind.model])
+        kept = KeptCalibration(version, key, ("centerface",), fit(key, until, scores, satisfied))
+        with self.database.transaction() as connection:
+            keep(connection, kept)
+        return kept
+
     def share(self, month: date, *counters: str) -> float:
         """Return the true share of satisfied visits."""
         found = [yes for counter in counters for yes in self.truth[counter, month]]
@@ -126,14 +138,15 @@ class SimulatedCentre:
     def _signal(
         self, counter: str, at: datetime, record: UUID, session: UUID, *, yes: bool, kind: Visits
     ) -> Signal:
-        middle = 0.75 if yes else 0.35
-        score = min(1.0, max(0.0, self.rng.gauss(middle, 0.28 * kind.spread)))
-        document = signal(self.rng, counter, start=at, score=round(score, 4)) | {
+        document = signal(self.rng, counter, start=at, score=self._score(yes=yes, kind=kind)) | {
             "consent_record_id": str(record),
             "session_id": str(session),
             "models": [kind.model.model_dump()],
         }
         return Signal.model_validate(document)
+
+    def _score(self, *, yes: bool, kind: Visits) -> float:
+        return round(min(1.0, max(0.0, self.rng.gauss(0.75 if yes else 0.35, 0.28 * kind.spread))), 4)
 
     def _answers(self, *, yes: bool) -> tuple[bool, ...]:
         if yes:
