@@ -1,57 +1,66 @@
-"""One spoken session in a process of its own; a program for tests that search what it leaves.
+"""One spoken session at an edge, in a process of its own; a program for tests that search what it leaves.
 
-    python -m tests.spoken_session CLIP
+    python -P tests/spoken_session.py RECORDING [--in-process]
 
-Reads the clip as the citizen's voice through the whole path of a session, tells each step on
-standard output and waits for a line on standard input after it: `ready` before anything is heard,
-`heard` with the words in base64 while they are read for the first time, `purged` with the number of
-utterances when the session is over.
+Serves a recording whose citizen gave the voice, behind the gate, with log and outbox. It tells each
+step on standard output and waits for a line on standard input after it: `ready` when the session has
+begun and nothing was said yet, `heard` in mid-session when two utterances have been read, `over` with
+the number of utterances in the signal, when the session has ended as sessions do. With `--in-process`
+words are read in this process: what the search must find.
 """
 
 from __future__ import annotations
 
-import base64
 import gc
 import sys
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from inference.evaluation_speech import load_sound
-from inference.media import AudioChunk
-from inference.roles import RoleConfig
-from inference.voice_evidence import VoiceConfig, VoiceReader
+from capture.consent_script import ConsentScript
+from capture.replay import replay, replay_counter
+from consent.purpose import Purpose
+from inference.perception import Perception
+from inference.utterance_judge import WordJudge
 from models.registry import Registry
-from models.text_sentiment import Opinion, TextSentiment
+from models.text_sentiment import TextSentiment
 from models.transcribers import load_transcriber
-from models.voice_activity import load_voice_activity
 
-RATE = 16_000
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
+    from inference.session import SessionAnalysis
 
-class Opened:
-    """Stands for a permitted chunk; the gate itself is tested elsewhere."""
-
-    def __init__(self, chunk: AudioChunk) -> None:
-        self._chunk = chunk
-
-    def open(self) -> AudioChunk:
-        return self._chunk
+VOICE = ConsentScript(decision="given", purposes=frozenset({Purpose.VOICE}), decides_after_s=0)
+READ_BEFORE_HEARD = 2
 
 
-class Halting:
-    """The text model, which stops at its first text until it is told to go on."""
+@dataclass(frozen=True, slots=True)
+class Watched(Perception):
+    """The networks, which tell of the session that they open."""
 
-    def __init__(self, sentiment: TextSentiment) -> None:
-        self._sentiment = sentiment
-        self._halted = False
+    opened: list[SessionAnalysis]
 
-    def read(self, text: str) -> Opinion:
-        if not self._halted:
-            self._halted = True
-            tell(f"heard {base64.b64encode(text.encode()).decode()}")
-        return self._sentiment.read(text)
+    def open_session(self, *args: Any, **settings: Any) -> SessionAnalysis:
+        self.opened.append(Perception.open_session(self, *args, **settings))
+        return self.opened[-1]
+
+
+class InProcess:
+    """Makes judges that read words in this process."""
+
+    def __init__(self, loaded: Perception) -> None:
+        self._loaded = loaded
+        self._transcriber = load_transcriber(Registry.default())
+        self._sentiment = TextSentiment.load()
+        self.versions = loaded.judges.versions
+
+    def take(self, _sealing: object = None) -> WordJudge:
+        return WordJudge(self._transcriber, self._sentiment)
+
+    def close(self) -> None:
+        self._transcriber.close()
+        self._loaded.judges.close()
 
 
 def tell(step: str) -> None:
@@ -61,34 +70,48 @@ def tell(step: str) -> None:
     sys.stdin.readline()
 
 
+def teller(opened: list[SessionAnalysis]) -> Callable[[str, object], None]:
+    """Return what watches the units go by, and tells of the first and of enough that was read."""
+    begun = told = False
+
+    def see(_counter: str, _unit: object) -> None:
+        nonlocal begun, told
+        if not begun:
+            begun = True
+            tell("ready")
+        voice = opened[0].voice
+        if told or voice is None:
+            return
+        voice._reader.wait()  # a recording comes faster than it is read
+        if len(voice.evidence().reading_s) >= READ_BEFORE_HEARD:
+            told = True
+            tell("heard")
+
+    return see
+
+
 def main() -> None:
-    """Hear the clip named on the command line."""
-    registry = Registry.default()
-    network = load_voice_activity(registry)
-    with load_transcriber(registry) as transcriber:
-        transcriber.transcribe(np.zeros(RATE, np.int16))
-        voice = VoiceReader(
-            network.stream,
-            transcriber,
-            Halting(TextSentiment.load(registry)),  # type: ignore[arg-type]  # reads as the text model does
-            VoiceConfig(roles=RoleConfig(single_channel="citizen")),
+    """Serve the recording named on the command line."""
+    loaded = Perception.load(Registry.default())
+    if "--in-process" in sys.argv:
+        loaded = replace(loaded, judges=InProcess(loaded))  # type: ignore[arg-type]  # makes judges as the real one
+    else:
+        loaded.keep_ready()
+    opened: list[SessionAnalysis] = []
+    parts = {part.name: getattr(loaded, part.name) for part in fields(Perception)}
+    try:
+        result = replay(
+            Path(sys.argv[1]),
+            VOICE,
+            Watched(**parts, opened=opened),
+            counter=replay_counter(),
+            software="test",
+            on_unit=teller(opened),
         )
-        tell("ready")
-        hear(voice, load_sound(Path(sys.argv[1])))
-        voice.finish()
-        found = len(voice.evidence().utterances)
-        voice.purge()
         gc.collect()
-        tell(f"purged {found}")
-
-
-def hear(voice: VoiceReader, clip: NDArray[np.int16]) -> None:
-    """Play a clip with a second of silence on both sides."""
-    silence = np.zeros((1, RATE), np.int16)
-    sound = np.concatenate((silence, clip, silence), axis=1)
-    for index, at in enumerate(range(0, sound.shape[1], 1600)):
-        chunk = AudioChunk(sound[:, at : at + 1600], RATE, 10**18 + at * 62_500, index)
-        voice.hear(Opened(chunk))  # type: ignore[arg-type]  # as above
+        tell(f"over {result.signal.quality.utterances if result.signal is not None else -1}")
+    finally:
+        loaded.close()
 
 
 if __name__ == "__main__":
