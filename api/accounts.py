@@ -76,7 +76,7 @@ class Account:
     @property
     def sees_every_counter(self) -> bool:
         """Whether the figures of every counter are open to it; a test holds this against the policies."""
-        return self.role is not Role.SUPERVISOR
+        return self.role not in {Role.SUPERVISOR, Role.DATA_ENTRY}
 
 
 @dataclass(frozen=True, slots=True)

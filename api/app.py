@@ -24,6 +24,7 @@ from api.metrics import Metrics
 from api.pages import (
     access,
     administration,
+    imports,
     privacy,
     privacy_cases,
     privacy_consents,
@@ -99,6 +100,7 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.include_router(log_wire.build_router(settings, keeper, pages, metrics))
     app.include_router(administration.build_router(pages))
     app.include_router(supervision.build_router(pages))
+    app.include_router(imports.build_router(pages))
     app.include_router(reasons.build_router(pages))
     app.include_router(privacy.build_router(pages, keeper))
     app.include_router(privacy_consents.build_router(pages, keeper))
@@ -111,7 +113,11 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     _add_static(app)
     app.add_middleware(
         Shield,
-        large={"/v1/batches": settings.ingest.max_body_bytes, "/v1/log": settings.log.max_body_bytes},
+        large={
+            "/v1/batches": settings.ingest.max_body_bytes,
+            "/v1/log": settings.log.max_body_bytes,
+            "/imports": imports.LARGEST_BODY_BYTES,
+        },
         body_timeout_s=settings.server.body_timeout_s,
     )
     _complete_schema(app)

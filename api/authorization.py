@@ -31,6 +31,7 @@ class Role(StrEnum):
     SUPERVISOR = "supervisor"
     PRIVACY_OFFICER = "privacy-officer"
     OBSERVER = "observer"
+    DATA_ENTRY = "data-entry"
     EDGE_DEVICE = "edge-device"
     OFFICER_TABLET = "officer-tablet"
     """Known at the edge only, by a secret of its own; the centre grants it what a citizen has."""
@@ -38,7 +39,13 @@ class Role(StrEnum):
     """Whoever has shown nothing."""
 
 
-HUMAN_ROLES: Final = (Role.SUPERVISOR, Role.PRIVACY_OFFICER, Role.OBSERVER, Role.ADMINISTRATOR)
+HUMAN_ROLES: Final = (
+    Role.SUPERVISOR,
+    Role.PRIVACY_OFFICER,
+    Role.OBSERVER,
+    Role.DATA_ENTRY,
+    Role.ADMINISTRATOR,
+)
 
 
 class Action(StrEnum):
@@ -58,6 +65,9 @@ class Action(StrEnum):
     VIEW_FIGURES = "view-figures"
     MANAGE_ACCOUNTS = "manage-accounts"
     MANAGE_EDGES = "manage-edges"
+    VIEW_IMPORTS = "view-imports"
+    IMPORT_BALLOTS = "import-ballots"
+    WITHDRAW_IMPORT = "withdraw-import"
     VIEW_CONSENT_RATES = "view-consent-rates"
     READ_CONSENTS = "read-consents"
     SEARCH_CONSENTS = "search-consents"

@@ -39,6 +39,7 @@ ROLE_NAMES: Final = {
     Role.SUPERVISOR: no_op("supervisor"),
     Role.PRIVACY_OFFICER: no_op("privacy officer"),
     Role.OBSERVER: no_op("observer"),
+    Role.DATA_ENTRY: no_op("data entry"),
     Role.ADMINISTRATOR: no_op("administrator"),
 }
 _log: Final = structlog.get_logger("api.pages")

@@ -21,7 +21,13 @@ from api.organisation.commands import (
 )
 from api.survey.channels import Channel
 from api.survey.import_check import check_imports
-from api.survey.imports import ImportResult, WithdrawalReason, import_ballots, list_imports, withdraw_import
+from api.survey.imports import (
+    WithdrawalReason,
+    document_of,
+    import_ballots,
+    list_imports,
+    withdraw_import,
+)
 from api.survey.questionnaire import DEFAULT
 
 ballots = typer.Typer(
@@ -108,13 +114,6 @@ def check(config: ConfigOption = None) -> None:
         typer.echo(f"{fault.import_id}: {fault.fault}", err=True)
     if not found.ok:
         raise typer.Exit(FAILED)
-
-
-def document_of(done: ImportResult, language: str) -> dict[str, object]:
-    """Return the result of an import as a JSON document with its reasons in a language."""
-    document = asdict(done)
-    document["faults"] = [asdict(fault) | {"text": fault.message(language)} for fault in done.faults]
-    return document
 
 
 def _show_progress(rows: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -182,6 +182,13 @@ def import_ballots(
         table.unread_sheets,
         index,
     )
+
+
+def document_of(done: ImportResult, language: str) -> dict[str, object]:
+    """Return the result of an import as a JSON document, with its reasons in a language."""
+    document = asdict(done)
+    document["faults"] = [asdict(fault) | {"text": fault.message(language)} for fault in done.faults]
+    return document
 
 
 def withdraw_import(database: Database, import_id: UUID, why: WithdrawalReason, *, actor: str) -> int:

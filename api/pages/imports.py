@@ -1,0 +1,170 @@
+"""Ballots from files: the list of imports, a form for a new one, withdrawal; answers in JSON where asked."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, File, Request, UploadFile
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse, Response
+
+from api.accounts import Login
+from api.authorization import Action
+from api.errors import CaseRefused, KeysUnusable, TableRefused
+from api.language import gettext_of
+from api.pages.access import allowed, check_form
+from api.pages.administration import Text
+from api.pages.rendering import Pages, no_op
+from api.survey.channels import CHANNEL_NAMES, IMPORTED, Channel
+from api.survey.imports import (
+    ImportResult,
+    WithdrawalReason,
+    document_of,
+    import_ballots,
+    list_imports,
+    withdraw_import,
+)
+from api.survey.questionnaire import DEFAULT, questionnaires
+
+LARGEST_BODY_BYTES: Final = 64 << 20
+"""Of an upload; larger files go through the command, which reads them as a stream."""
+MOST_SHOWN: Final = 500
+"""Faults that the page lists; the JSON answer and the command have all."""
+WITHDRAWAL_NAMES: Final = {
+    WithdrawalReason.WRONG_FILE: no_op("wrong file"),
+    WithdrawalReason.WRONG_VALUES: no_op("wrong values"),
+    WithdrawalReason.NOT_AUTHORISED: no_op("not authorised"),
+    WithdrawalReason.OBSERVER_OBJECTED: no_op("an observer objected"),
+}
+_MESSAGES: Final = (
+    no_op("The columns {first} and {second} are both '{title}': remove one of them."),
+    no_op("The workbook is damaged: open it in the spreadsheet program, save it anew and repeat."),
+    no_op("The workbook is too large: split it into several."),
+    no_op("The file cannot be read: {reason}."),
+    no_op("This is an old Excel file, or one with a password: save it as .xlsx without one and repeat."),
+    no_op("The file is empty."),
+    no_op(
+        "No header was found in the first {rows} rows: one row has to name at least the columns {columns}."
+    ),
+    no_op("The file has no column with a criterion of the questionnaire '{version}'."),
+    no_op("There is no questionnaire '{version}': use one of {known}."),
+    no_op("This very file was imported before, as {id}."),
+    no_op("Another import of ballots runs: repeat this one in a moment."),
+    no_op("There is no import {id} that could be withdrawn."),
+)
+"""What imports say to people, here for the catalogue."""
+
+
+def build_router(pages: Pages) -> APIRouter:  # noqa: C901 - a list of short routes, not one function
+    """Return the routes of imports."""
+    router = APIRouter(include_in_schema=False)
+    viewer = allowed(pages, Action.VIEW_IMPORTS)
+    importer = allowed(pages, Action.IMPORT_BALLOTS)
+    withdrawer = allowed(pages, Action.WITHDRAW_IMPORT)
+
+    def show(
+        request: Request, login: Login, *, fault: str = "", done: ImportResult | None = None, gone: str = ""
+    ) -> Response:
+        language = pages.language_of(request)
+        at = 1 if language == "en" else 0
+        return pages.render(
+            request,
+            "imports.html",
+            login=login,
+            here="imports",
+            status=HTTPStatus.UNPROCESSABLE_ENTITY if fault else HTTPStatus.OK,
+            imports=list_imports(pages.database),
+            channels=[(item.value, CHANNEL_NAMES[item][at]) for item in IMPORTED],
+            versions=list(questionnaires()),
+            default=DEFAULT,
+            reasons=WITHDRAWAL_NAMES,
+            fault=fault,
+            done=done,
+            gone=gone,
+            faults=[(item, item.message(language)) for item in done.faults[:MOST_SHOWN]] if done else [],
+            hidden=max(0, len(done.faults) - MOST_SHOWN) + done.faults_left_out if done else 0,
+        )
+
+    @router.get("/imports")
+    def imports_page(request: Request, login: Annotated[Login, Depends(viewer)]) -> Response:
+        return show(request, login)
+
+    @router.post("/imports")
+    def take(  # noqa: PLR0917 - FastAPI passes the form's fields by name
+        request: Request,
+        login: Annotated[Login, Depends(importer)],
+        file: Annotated[UploadFile | None, File()] = None,
+        csrf: Text = "",
+        channel: Text = "",
+        questionnaire: Text = DEFAULT,
+        trial: Text = "",
+    ) -> Response:
+        check_form(login, csrf)
+        as_json = "application/json" in request.headers.get("accept", "")
+        language = pages.language_of(request)
+        try:
+            if file is None:
+                raise TableRefused(no_op("The file is empty."))
+            with _kept(file) as path:
+                done = import_ballots(
+                    pages.database,
+                    path,
+                    actor=login.account.name,
+                    data_folder=pages.settings.log_dir,
+                    channel=Channel(channel) if channel in IMPORTED else None,
+                    questionnaire=questionnaire,
+                    trial=bool(trial),
+                    file_name=file.filename or "",
+                )
+        except (CaseRefused, KeysUnusable) as error:
+            fault = _said(error, language)
+            if as_json:
+                document = {"kind": "table-refused", "detail": fault}
+                return JSONResponse(document, HTTPStatus.UNPROCESSABLE_ENTITY)
+            return show(request, login, fault=fault)
+        if as_json:
+            return JSONResponse(jsonable_encoder(document_of(done, language)))
+        return show(request, login, done=done)
+
+    @router.post("/imports/withdraw")
+    def withdraw(
+        request: Request,
+        login: Annotated[Login, Depends(withdrawer)],
+        csrf: Text = "",
+        number: Text = "",
+        why: Text = "",
+    ) -> Response:
+        check_form(login, csrf)
+        try:
+            withdraw_import(pages.database, UUID(number), WithdrawalReason(why), actor=login.account.name)
+        except CaseRefused as error:
+            return show(request, login, fault=_said(error, pages.language_of(request)))
+        except ValueError:
+            return show(
+                request,
+                login,
+                fault=gettext_of(pages.language_of(request))(no_op("Choose an import and a reason.")),
+            )
+        return show(request, login, gone=number)
+
+    return router
+
+
+@contextlib.contextmanager
+def _kept(file: UploadFile) -> Iterator[Path]:
+    """Keep an upload in a file for as long as it is read."""
+    with tempfile.NamedTemporaryFile(prefix="hailong-import-") as kept:
+        shutil.copyfileobj(file.file, kept)
+        kept.flush()
+        yield Path(kept.name)
+
+
+def _said(error: Exception, language: str) -> str:
+    if isinstance(error, CaseRefused):
+        return gettext_of(language)(error.text).format(**error.values)
+    return str(error)
