@@ -34,7 +34,9 @@ def full_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
         return max(at + len((token, following, third)), name_end(tokens, at, lex))
     if token in lex.sure_surnames:
         return name_end(tokens, at, lex) if _after_sure(tokens, at, lex, cued=cued) else 0
-    if token in lex.weak_surnames and _after_weak(tokens, at, lex, cued=cued):
+    if token in lex.weak_surnames and (
+        _after_weak(tokens, at, lex, cued=cued) or _has_middle_and_given(tokens, at, lex)
+    ):
         return name_end(tokens, at, lex)
     return 0
 
@@ -82,6 +84,19 @@ def _after_weak(tokens: Sequence[str], at: int, lex: Lexicon, *, cued: bool) -> 
     return open_third and third in lex.given and sure and not pair
 
 
+def _has_middle_and_given(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
+    """Tell whether a middle and a given name make a surname of an ordinary word: "tạ quang bình"."""
+    token, following, third = tokens[at], word_at(tokens, at + 1), word_at(tokens, at + 2)
+    if token in words.SELDOM_SURNAMES or lex.provinces.length_at(tokens, at + 1):
+        return False
+    pairs = ((token, following), (following, third), (third, word_at(tokens, at + 3)))
+    if any(pair in lex.ordinary_pairs for pair in pairs) or not is_word(third):
+        return False
+    if following in {"thị", "văn"}:
+        return third not in words.NAME_STOP and third not in NUMBER_WORDS
+    return following in lex.middles and third in lex.title_given
+
+
 def minority_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     """Return the end of a name such as "giàng a páo", "y moan êban", "h hen niê", or 0."""
     token, following, third = tokens[at], word_at(tokens, at + 1), word_at(tokens, at + 2)
@@ -89,7 +104,8 @@ def minority_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
         return 0
     family = token in lex.minority_surnames and token not in lex.ordinary
     first = at == 0 and following == "a" and word_at(tokens, at + _WITH_PARTICLE) in words.AFTER_FULL_NAME
-    if with_particle(tokens, at, lex) and (family or first or third not in lex.ordinary):
+    cued = _is_cued(tokens, at) and token not in words.NAME_STOP
+    if with_particle(tokens, at, lex) and (family or first or cued or third not in lex.ordinary):
         return min(name_end(tokens, at + 2, lex), at + _FULL)
     clan = third in lex.minority_surnames and third not in lex.ordinary
     if (token in lex.leads and clan) or _is_cued_and_strange(tokens, at, lex):

@@ -82,6 +82,8 @@ def _may_begin(tokens: Sequence[str], at: int, lex: Lexicon, announced: _Announc
             return False
     if (token, following) in lex.ordinary_pairs or token in words.NOT_FIRST:
         return False
+    if tokens[at - 1] == "tên" and token in lex.middles and following in lex.title_given:
+        return True
     close = announced is _Announced.BY_COPULA or words.NAME_NOUNS.length_before(tokens, at) > 0
     strange = token not in lex.ordinary or (following.isalpha() and following not in lex.ordinary)
     return _is_known(token, lex) or (close and strange)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,6 +12,9 @@ from inference.lexicon import Lexicon
 from inference.redaction_spans import STAND_INS
 from inference.spoken_numbers import NUMBER_WORDS, is_number_word
 
+_SYLLABLE: Final = re.compile(
+    "(?:b|ch?|d|gh?|gi|h|kh?|l|m|ngh?|nh?|ph?|qu|r|s|t[hr]?|v|x)?[aeiouy]{1,3}(?:ch?|m|ngh?|nh?|p|t)?"
+)
 _LONGEST: Final = 5
 _FULL: Final = 4
 _GIVEN_ALONE: Final = 3
@@ -23,6 +28,14 @@ _INTO: Final = "thành"
 def is_word(token: str) -> bool:
     """Tell whether a token can be a syllable of a name at all."""
     return token not in STAND_INS and token.isalpha()
+
+
+def is_vietnamese(token: str) -> bool:
+    """Tell whether a token is spelled as a Vietnamese syllable can be."""
+    flat = "".join(
+        letter for letter in unicodedata.normalize("NFD", token) if not unicodedata.combining(letter)
+    )
+    return _SYLLABLE.fullmatch(flat.replace("đ", "d")) is not None
 
 
 def word_at(tokens: Sequence[str], at: int) -> str:
@@ -116,7 +129,9 @@ def _stop_word_belongs(tokens: Sequence[str], start: int, at: int, lex: Lexicon)
     if not surname:
         return count == 1 and token in _SECOND and (before in lex.middles or before in lex.sure_given)
     if before in words.BIRTH_RANKS and count == _GIVEN_ALONE:
-        return token in words.ROLES and not following
+        return (token in words.ROLES and not following) or (
+            token in lex.kin_numbers and not is_number_word(following)
+        )
     if count >= _FULL or not _is_listed(tokens, start, at, lex):
         return False
     pair = (token, following) in lex.ordinary_pairs
@@ -125,4 +140,6 @@ def _stop_word_belongs(tokens: Sequence[str], start: int, at: int, lex: Lexicon)
     reads_on = token in words.NAME_STOP and (
         following not in words.NAME_STOP or pair or token in NUMBER_WORDS
     )
-    return inside or (count >= _WITH_MIDDLE and (not following or not reads_on))
+    # "dương quốc bảo": better one verb too many gone than the end of a name left.
+    last = count == _WITH_MIDDLE and before in lex.middles and token in lex.given
+    return inside or last or (count >= _WITH_MIDDLE and (not following or not reads_on))

@@ -43,8 +43,8 @@ má mạ cha bạn gái trai út rể dâu nội ngoại ruột đứa lớn nh�
 NAME_NOUNS: Final = PhraseBook(
     """
 tên / họ tên / họ và tên / tên đầy đủ / tên khai sinh / tên thật / tên cũ / tên mới / tên gọi / tên đúng
-/ tên cúng cơm / tên thánh / tên tiếng việt / tên nước ngoài / tên người nước ngoài / tên trong giấy
-khai sinh / tên trong căn cước / tên khai sai / tên thường gọi / tên chủ hộ / chủ hộ / tên chủ đất /
+/ tên cúng cơm / tên ở nhà / tên thánh / tên tiếng việt / tên nước ngoài / tên người nước ngoài / tên trong
+giấy khai sinh / tên trong căn cước / tên khai sai / tên thường gọi / tên chủ hộ / chủ hộ / tên chủ đất /
 người đứng tên / tên từ / họ từ / đệm / chữ đệm / tên đệm / tên lót / chữ lót / đứng tên / ghi tên /
 mang tên / ký tên / gọi tên / tên người nhận / tên họ / quý danh /
 họ
@@ -110,13 +110,18 @@ quê họ em chị anh cháu tôi tui mới gọi đi không dân thôi nghen he
     """
 )
 """Words after which a given name that could be another word is a name."""
-AFTER_FULL_NAME: Final = _words("ạ ơi nhé nha nè sinh là mẹ bố và với trú quê đây")
+AFTER_FULL_NAME: Final = _words("à ạ ơi nhé nha nè sinh là mẹ bố và với trú quê đây")
 """Words that seldom stand right after anything but the end of a full name."""
+SELDOM_SURNAMES: Final = _words(
+    "từ lại viên đồng cao phó quản sử tiền phương trang danh yên hạ chung hoàn tất thường tưởng ứng thân phí"
+)
+"""Surnames that are another word so often that a middle and a given name after them do not decide."""
 COMPOUND_ENDS: Final = PhraseBook(
     "nhân viên / thành viên / sinh viên / học viên / giáo viên / chuyên viên / công viên / hội viên"
 )
 """Words whose end is a surname too and is none in them."""
-RENAMED: Final = PhraseBook("tên từ / họ từ")
+RENAMED: Final = PhraseBook("tên từ / họ từ / đệm từ / lót từ")
+"""Words between which and "thành" or "sang" an old name stands."""
 ASKED: Final = _words("gặp nhờ do gửi mời tìm hỏi")
 """Words after which a name of two syllables stands without a title: "gặp lan anh"."""
 SAYING: Final = _words("bảo nói dặn hẹn kêu hướng")

@@ -11,15 +11,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from inference import name_words as words
 from inference.full_names import full_name_end, minority_name_end
 from inference.introduced_names import introduced_name_end
 from inference.lexicon import Lexicon, lexicon
-from inference.name_extent import is_word, word_at
+from inference.name_extent import is_word, name_end, word_at
 from inference.redaction_spans import Kind, Span
 from inference.titled_names import asked_name_end, birth_rank_end, titled_name_end
 
 _AND: Final = frozenset({"và", "với", "cùng", "hay", "hoặc", "thành", "sang"})
+_RENAMES: Final = frozenset({"thành", "sang"})
+_RENAMED_REACH: Final = 7
+
+
+def _renamed_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
+    """Return the end of an old or a new name at `at` ("đổi tên từ hoàn thành hoàng"), or 0."""
+    if words.RENAMED.length_before(tokens, at):
+        ends = [
+            end for end in range(at + 1, min(at + _RENAMED_REACH, len(tokens) - 1)) if tokens[end] in _RENAMES
+        ]
+        return ends[-1] if ends else 0
+    since = tokens[max(0, at - _RENAMED_REACH) : at]
+    if (
+        at == 0
+        or tokens[at - 1] not in _RENAMES
+        or not any(words.RENAMED.length_before(since, end) for end in range(1, len(since)))
+    ):
+        return 0
+    return name_end(tokens, at, lex) if tokens[at] not in words.NAME_STOP else 0
+
+
 _READERS: Final[tuple[Callable[[Sequence[str], int, Lexicon], int], ...]] = (
+    _renamed_end,
     introduced_name_end,
     full_name_end,
     minority_name_end,

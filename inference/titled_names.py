@@ -7,7 +7,7 @@ from typing import Final
 
 from inference import name_words as words
 from inference.lexicon import Lexicon
-from inference.name_extent import is_word, word_at
+from inference.name_extent import is_vietnamese, is_word, word_at
 from inference.spoken_numbers import NUMBER_WORDS
 
 _CHILDISH: Final = frozenset({"cu", "bé"})
@@ -20,6 +20,7 @@ def titled_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     if not words.TITLES.length_before(tokens, at) or words.TITLES.length_at(tokens, at - 1) > 1:
         return 0
     token, following = tokens[at], word_at(tokens, at + 1)
+    strange = _strange_end(tokens, at, lex)
     if (token, following) in lex.ordinary_pairs or token in NUMBER_WORDS or token in words.ROLES - _CHILDISH:
         return 0
     if tokens[at - 1] == "thằng" and token in _CHILDISH:
@@ -36,7 +37,19 @@ def titled_name_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
         return at + 2
     unheard = token not in lex.ordinary and token not in words.NAME_STOP and not lex.is_surname(token)
     alone = unheard and closed and tokens[at - 1] not in _YOUNGER
-    return at + 1 if alone or _is_called(tokens, at, lex) else 0
+    return at + 1 if alone or _is_called(tokens, at, lex) else strange
+
+
+def _strange_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
+    """Return the end of a name that no Vietnamese word looks like ("pơloong plênh", "thị nang"), or 0."""
+    token, following = tokens[at], word_at(tokens, at + 1)
+    paired = (token, following) in lex.ordinary_pairs
+    if token == "thị" and is_word(following) and not paired:  # noqa: S105 - a particle of names
+        return at + 2 if following not in words.NAME_STOP and following not in NUMBER_WORDS else 0
+    end = at
+    while end < len(tokens) and tokens[end] not in lex.ordinary and not is_vietnamese(tokens[end]):
+        end += 1
+    return end if end > at and is_word(tokens[at]) else 0
 
 
 def _is_called(tokens: Sequence[str], at: int, lex: Lexicon) -> bool:
@@ -81,7 +94,8 @@ def birth_rank_end(tokens: Sequence[str], at: int, lex: Lexicon) -> int:
     before = tokens[at - 2] if at > 1 else ""
     if before in _SEVERAL or before in words.KIN_TITLES:
         return 0
-    counted = following in NUMBER_WORDS or following in words.COUNTED
+    denied = following == "không" and word_at(tokens, at + 2) not in NUMBER_WORDS
+    counted = (following in NUMBER_WORDS and not denied) or following in words.COUNTED
     if counted or (tokens[at], following) in lex.ordinary_pairs:
         return 0
     second = (following, word_at(tokens, at + 2)) not in lex.ordinary_pairs and following in lex.given

@@ -148,6 +148,15 @@ def test_sentences_that_no_rule_was_made_with() -> None:
     assert _figure(report, "false_redaction", "share") <= 0.02
 
 
+def test_the_rules_hold_on_what_they_were_first_read_on_by_now() -> None:
+    # First readings missed the goal for names (docs/text.md); this keeps what reading the errors won.
+    for name, names in (("6", 0.93), ("7", 0.90), ("8", 0.93)):
+        report = run(_HERE / f"redaction_held_back_{name}.txt")
+        assert _figure(report, "groups", "numbers", "span_recall") == 1.0
+        assert _figure(report, "groups", "names", "span_recall") >= names
+        assert _figure(report, "false_redaction", "share") <= 0.015
+
+
 @pytest.mark.parametrize("name", ["redaction_sentences.txt", "redaction_held_back_5.txt"])
 def test_without_number_words_the_goal_is_missed(name: str) -> None:
     report = run(_HERE / name, spoken_numbers=False)

@@ -73,6 +73,12 @@ long_numbers = st.lists(st.sampled_from(_DIGIT_WORDS), min_size=8, max_size=14).
         ("chị chảo mùi pham không biết chữ", "chị <tên> không biết chữ"),
         ("ông tran quoc tien", "ông <tên>"),
         ("chữ đệm ngọc", "chữ đệm <tên>"),
+        ("chủ hộ hồ văn tranh là anh tôi", "chủ hộ <tên> là anh tôi"),
+        ("người làm chứng tạ quang bình ký", "người làm chứng <tên> ký"),
+        ("ông pơloong plênh già yếu", "ông <tên> già yếu"),
+        ("bà thị nang không có giấy", "bà <tên> không có giấy"),
+        ("cải chính tên từ hoàn thành hoàng", "cải chính tên từ <tên> thành <tên>"),
+        ("thím sáu không biết chữ", "thím <tên> không biết chữ"),
         ("", ""),
     ],
 )
