@@ -41,6 +41,7 @@ CATEGORY_NAMES: Final = {
     "voice-sample": no_op("voice sample"),
     "signal": no_op("signals of sessions"),
     "ballot": no_op("ballots"),
+    "survey-ballot": no_op("ballots from files"),
     "figures": no_op("figures by counter"),
     "figures-area": no_op("figures by area"),
     "consent-record": no_op("consent records"),
