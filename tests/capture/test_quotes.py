@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from typer.testing import CliRunner
 
 import capture.quotes
@@ -122,7 +124,9 @@ def test_neither_the_session_key_alone_nor_another_place_opens_a_quote(edge: Edg
     session_key, secret = secrets_of(edge, record_id)
     right, context = edge.quotes.key(record_id), record_id.bytes + b"quay-1"
     assert open_quote(sealed[1], right, context, 1).text == WORDS[1]
-    for key in (session_key, secret, edge.quotes.key(other)):
+    info = b"hailong redacted quotes 1\n" + record_id.bytes
+    derived = [HKDF(SHA256(), 32, salt, info).derive(session_key) for salt in (None, b"", session_key)]
+    for key in (session_key, secret, edge.quotes.key(other), *derived):
         with pytest.raises(QuoteUnreadableError):
             open_quote(sealed[1], key, context, 1)
     for elsewhere, place in ((context, 0), (record_id.bytes + b"quay-2", 1), (other.bytes + b"quay-1", 1)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,6 @@ from tests.capture.edge_folder import EdgeFolder, bytes_of, signal_payload
 from tests.capture.stand_ins import CountingAnalysis, CountingPerception
 from tests.capture.test_quotes import agreed
 from tests.capture.test_service_session import Camera
-from tests.test_spoken_canary import hits
 
 RATE_HZ = 16_000
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-32-le")
@@ -67,6 +67,16 @@ def test_a_spoken_quote_is_on_disk_as_ciphertext_only(shared: Path, tmp_path: Pa
         assert hits(tmp_path, quote.text)
 
 
+def hits(folder: Path, text: str) -> list[str]:
+    """Return which pairs of words of a text lie in a file below a folder, names included."""
+    pairs = [" ".join(pair) for pair in pairwise(text.split())]
+    found = []
+    for path in folder.rglob("*"):
+        data = str(path).encode() + (path.read_bytes() if path.is_file() else b"")
+        found += [pair for pair in pairs if any(pair.encode(code) in data for code in _ENCODINGS)]
+    return found
+
+
 class Listening(CountingPerception):
     """Notes how each session was told to keep quotes."""
 
@@ -74,9 +84,9 @@ class Listening(CountingPerception):
         super().__init__()
         self.sealings: list[QuoteSealing | None] = []
 
-    def open_session(
-        self, purposes: frozenset[Purpose], *, quotes: QuoteSealing | None = None, **more: object
-    ) -> CountingAnalysis:
+    def open_session(self, purposes: frozenset[Purpose], **more: object) -> CountingAnalysis:
+        quotes = more["quotes"]
+        assert quotes is None or isinstance(quotes, QuoteSealing)
         self.sealings.append(quotes)
         return super().open_session(purposes, **more)
 

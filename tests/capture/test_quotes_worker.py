@@ -42,9 +42,9 @@ class Hearing(CountingPerception):
         super().__init__()
         self.sealed: list[SealedQuote] = []
 
-    def open_session(
-        self, purposes: frozenset[Purpose], *, quotes: QuoteSealing | None = None, **more: object
-    ) -> CountingAnalysis:
+    def open_session(self, purposes: frozenset[Purpose], **more: object) -> CountingAnalysis:
+        quotes = more["quotes"]
+        assert quotes is None or isinstance(quotes, QuoteSealing)
         analysis = super().open_session(purposes, **more)
         if quotes is not None:
             quote = RedactedQuote(0.0, 2.0, ("time_cost",), TEXT)
