@@ -15,6 +15,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from api.statistics.wilson import wilson
+
 _COVERAGE: Final = 0.95
 _NORMAL: Final = 1.959963984540054
 _LARGE_DF: Final = 2000
@@ -65,10 +67,9 @@ def share_of(part: int, n: int) -> Mean | None:
     """
     if n < 1:
         return None
-    share, z2 = part / n, _NORMAL * _NORMAL
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _NORMAL / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return Mean(share, max(0.0, middle - half), min(1.0, middle + half), n)
+    share = part / n
+    low, high = wilson(share, n)
+    return Mean(share, float(low), float(high), n)
 
 
 @functools.lru_cache(maxsize=4096)

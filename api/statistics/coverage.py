@@ -262,9 +262,8 @@ def simulate_consent(month: Consenting, runs: int, seed: int) -> ConsentCell:
     value, low, high = combined(weights, shares, *wilson(shares, sizes), month.offers)
     inside_low, inside_high = wilson(np.asarray(pairs.satisfied) / np.asarray(pairs.n), pairs.n)
     error = np.sum(np.square(weights) * shares * (1 - shares) / sizes, axis=0)
-    weighted_low, weighted_high = wilson(
-        value, np.maximum(value * (1 - value), _ROUNDING) / np.maximum(error, _ROUNDING)
-    )
+    sure = np.where(error > 0, value * (1 - value) / np.where(error > 0, error, 1.0), 1 / _ROUNDING)
+    weighted_low, weighted_high = wilson(value, sure)
     return ConsentCell(
         month=month,
         runs=int(np.sum(kept)),

@@ -332,9 +332,11 @@ def _together(parts: tuple[Part, ...], visits: int | None) -> Estimated:
         np.array([part.high for part in parts]),
         math.inf if visits is None else visits,
     )
+    one = len(parts) == 1
+    if one:  # its own ends, to the last digit
+        low, high = np.asarray(parts[0].low), np.asarray(parts[0].high)
     helped = [part for part in parts if part.guard is None]
     weight = math.fsum(part.weight for part in helped)
-    one = len(parts) == 1
     if helped:
         method = Method.PREDICTION_POWERED if one else Method.STRATIFIED_PREDICTION_POWERED
     else:

@@ -1,6 +1,6 @@
 """How far calibrated scores are from the ballots, and whether they may be used: the gate.
 
-Held-out ballots are put in order of their score and cut into bins of equal size. The expected
+Held-out ballots are put in order of their score and cut into bins of about equal size. The expected
 calibration error (ECE) is the mean distance between a bin's mean score and its share of satisfied
 ballots. Chance alone makes it larger, never smaller, so an ECE within the limit is good news whatever
 the number of ballots; with few ballots even right scores fail, and the figures stand on ballots alone.
@@ -86,12 +86,14 @@ def reliability(scores: Values, satisfied: Values) -> Reliability:
     n = int(satisfied.size)
     if n < FEWEST_LABELS:
         return Reliability(n, None, None, Gate.TOO_FEW, ())
-    # Equal scores in the order of their ballots would draw the bins apart: shares go by the order given.
     order = np.argsort(scores, kind="stable")
+    rising = scores[order]
     wanted = min(MOST_BINS, max(FEWEST_BINS, n // LABELS_A_BIN))
+    # Equal scores stay together: else the order in which ballots came would decide who is in which bin.
+    cuts = np.unique(np.searchsorted(rising, rising[np.arange(1, wanted) * n // wanted]))
     bins = []
     error = chance = 0.0
-    for members in np.array_split(order, wanted):
+    for members in np.split(order, cuts[cuts > 0]):
         size = int(members.size)
         score = math.fsum(scores[members].tolist()) / size
         share = float(np.sum(satisfied[members])) / size

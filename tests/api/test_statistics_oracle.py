@@ -1,0 +1,98 @@
+"""The estimator and the calibration against well-known packages."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from api.statistics.coverage import simulate_control
+from api.statistics.estimator import Estimated, Method, Pairs, Passive, Stratum, estimate
+from api.statistics.isotonic import fit_isotonic
+from api.statistics.platt import fit_platt
+from api.statistics.synthetic_visits import Telling, Visits, draw_pairs
+
+
+@pytest.fixture(scope="module")
+def reference() -> Any:
+    """Return ppi-python, whose import takes long."""
+    return importlib.import_module("ppi_py")
+
+
+@pytest.mark.parametrize("telling", list(Telling))
+@pytest.mark.parametrize("month", [(0.6, 60, 0.8), (0.8, 200, 0.92), (0.9, 300, 0.98)])
+def test_the_value_is_that_of_the_reference_with_our_lambda(
+    month: tuple[float, int, float], telling: Telling, seed: int, reference: Any
+) -> None:
+    p, n, auc = month
+    y, f, g = draw_pairs(np.random.default_rng(seed), Visits(p, n, 10 * n, auc, telling))
+    found = _estimate(y, f, g)
+
+    assert found.method is Method.PREDICTION_POWERED
+    theirs = float(reference.ppi_mean_pointestimate(y, f, g, lam=found.lambda_)[0])
+    assert found.value == pytest.approx(theirs, abs=1e-12)
+
+
+def test_lambda_is_the_references_but_for_what_it_takes_for_the_spread(seed: int, reference: Any) -> None:
+    """ppi-python pools both spreads of the scores; with many scores and one calibration they are the same."""
+    y, f, g = draw_pairs(np.random.default_rng(seed), Visits(0.8, 4000, 40_000, 0.86, Telling.OVERCONFIDENT))
+
+    theirs = float(reference.ppi_mean_pointestimate(y, f, g)[0])
+    assert _estimate(y, f, g).value == pytest.approx(theirs, abs=5e-4)
+
+
+def test_the_control_fails_where_the_shares_are_high(seed: int, reference: Any) -> None:
+    found = simulate_control(Visits(0.95, 30, 300, 0.86), 150, seed)
+
+    assert found.coverage < 0.88
+
+
+def _estimate(
+    y: npt.NDArray[np.float64], f: npt.NDArray[np.float64], g: npt.NDArray[np.float64]
+) -> Estimated:
+    pairs = Pairs.of((y > 0).tolist(), f.tolist())
+    found = estimate([Stratum("all", 1.0, pairs, Passive.of(g.tolist()))])
+    assert isinstance(found, Estimated)
+    return found
+
+
+@pytest.mark.parametrize("n", [1, 2, 30, 4000])
+@pytest.mark.parametrize("decimals", [1, 6])
+def test_isotonic_is_scikit_learns(n: int, decimals: int, seed: int) -> None:
+    scores, ballots = _labels(n, seed, decimals)
+    theirs = IsotonicRegression(out_of_bounds="clip").fit(scores, ballots)
+    places = np.linspace(0, 1, 501)
+
+    np.testing.assert_allclose(
+        fit_isotonic(scores, ballots).apply(places), theirs.predict(places), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("n", [40, 300, 2999])
+def test_platt_is_scikit_learns_logistic_regression_on_platts_targets(n: int, seed: int) -> None:
+    scores, ballots = _labels(n, seed, 6)
+    ours = fit_platt(scores, ballots)
+    positive, negative = ballots.sum(), n - ballots.sum()
+    target = np.where(ballots > 0, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    x = np.log(scores / (1 - scores))[:, None]
+    theirs = LogisticRegression(C=1e12, tol=1e-10, max_iter=1000).fit(
+        np.vstack([x, x]),
+        np.repeat([1, 0], n),
+        sample_weight=np.concatenate([target, 1 - target]),
+    )
+
+    expected = [float(theirs.coef_[0, 0]), float(theirs.intercept_[0])]
+    assert [ours.slope, ours.offset] == pytest.approx(expected, abs=1e-4)
+
+
+def _labels(n: int, seed: int, decimals: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    generator = np.random.default_rng(seed)
+    ballots = (generator.random(n) < 0.8).astype(np.float64)
+    odds = 1.2 * ballots + generator.standard_normal(n)
+    scores: npt.NDArray[np.float64] = np.clip(1 / (1 + np.exp(-odds)), 0.01, 0.99).round(decimals)
+    return scores, ballots
