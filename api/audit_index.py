@@ -26,6 +26,7 @@ from api.index.model_key import model_key
 from api.index.publication import documents, newest
 from api.log import Kind
 from api.schema import ppm
+from api.statistics.errors import StatisticsError
 
 SUMS: Final = "index sums"
 FIGURES: Final = "index figures"
@@ -228,7 +229,10 @@ def figures(released: Released, published: Any, minimum_n: int) -> Finding:  # n
     """Compute every figure again from the released sums, and compare it to the last digit."""
     if not isinstance(published, dict):
         return Finding(FIGURES, False, "index.json holds no figures")
-    computed = released.figures(minimum_n)
+    try:
+        computed = released.figures(minimum_n)
+    except (StatisticsError, ArithmeticError, KeyError) as error:
+        return Finding(FIGURES, False, f"no figures follow from the released sums: {error}")
     other = sorted(
         key for key in computed.keys() | published.keys() if computed.get(key) != published.get(key)
     )

@@ -8,8 +8,9 @@ are made of the months in which the place itself is printed.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
@@ -17,13 +18,15 @@ from api.index.cells import POOLED, Cell
 from api.index.figures import Figure, figure_of
 from api.index.formula import KIOSK, Formula, choose
 from api.index.period import Period, Span
-from api.index.places import ALL
+from api.index.places import ALL, Path
 from api.statistics import suppression
 from api.statistics.suppression import Rule, Verdict
 from api.statistics.suppression_lattice import Cell as TableCell
 from api.statistics.suppression_lattice import Counts, Table
 
 HIDDEN = frozenset({Verdict.FEW, Verdict.COMPLEMENTARY, Verdict.NOT_OFFERED})
+_Group = tuple[str, Path, int, int]
+"""Key and path of a cell, its ballots, and those that were satisfied."""
 Hidden = frozenset[tuple[date, str]]
 """Months and places of which nothing is printed."""
 
@@ -40,9 +43,15 @@ def hidden_places(cells: Iterable[Cell], minimum_n: int) -> Hidden:
         by_month[cell.month].append(cell)
     hidden: set[tuple[date, str]] = set()
     for month, mine in by_month.items():
-        decided = suppression.suppress(_table(mine, month), Rule(fewest=minimum_n)).by_name()
-        hidden |= {(month, place) for (place, _), verdict in decided.items() if verdict in HIDDEN}
+        groups = tuple((cell.key, cell.path, cell.ballots, _satisfied(cell)) for cell in mine)
+        hidden |= {(month, place) for place in _hidden_in(month, groups, minimum_n)}
     return frozenset(hidden)
+
+
+@functools.lru_cache(maxsize=64)
+def _hidden_in(month: date, groups: tuple[_Group, ...], minimum_n: int) -> frozenset[str]:
+    decided = suppression.suppress(_table(groups, month), Rule(fewest=minimum_n)).by_name()
+    return frozenset(place for (place, _), verdict in decided.items() if verdict in HIDDEN)
 
 
 def published_figure(
@@ -92,28 +101,24 @@ def newest(cells: Iterable[Cell]) -> tuple[Cell, ...]:
     return tuple(kept[key] for key in sorted(kept))
 
 
-def _table(cells: Sequence[Cell], month: date) -> Table:
-    atoms = tuple(Counts(cell.ballots, _satisfied(cell)) for cell in cells)
+def _table(groups: Sequence[_Group], month: date) -> Table:
+    atoms = tuple(Counts(n, satisfied) for _, _, n, satisfied in groups)
     members: dict[str, list[int]] = defaultdict(list)
     parents: dict[str, str | None] = {ALL: None}
     alone: dict[str, str] = {}
-    for number, cell in enumerate(cells):
-        for above, place in zip((None, *cell.path), cell.path, strict=False):
+    for number, (key, path, *_) in enumerate(groups):
+        for above, place in zip((None, *path), path, strict=False):
             members[place].append(number)
             parents.setdefault(place, above)
-        alone[f"= {cell.key}"] = cell.path[-1]
-        members[f"= {cell.key}"] = [number]
+        alone[f"= {key}"] = path[-1]
+        members[f"= {key}"] = [number]
     parents |= alone
     window = f"{month:%Y-%m}"
     table_cells = [
         TableCell(place, window, tuple(inside), offered=place not in alone)
         for place, inside in sorted(members.items())
     ]
-    return Table(atoms, tuple(table_cells), _from_parents(parents))
-
-
-def _from_parents(parents: Mapping[str, str | None]) -> dict[str, str | None]:
-    return dict(sorted(parents.items()))
+    return Table(atoms, tuple(table_cells), dict(sorted(parents.items())))
 
 
 def _satisfied(cell: Cell) -> int:
