@@ -171,7 +171,8 @@ def test_a_ballot_changed_dropped_or_slipped_in_is_found(
     centre: Database, tmp_path: Path, seed: int, tamper: str
 ) -> None:
     rng = random.Random(seed)  # noqa: S311 - as above
-    done = take(centre, good_file(tmp_path / "a.csv", rng, **{CRITERIA[0]: "1"}))
+    answer: dict[str, Any] = {CRITERIA[0]: "1"}
+    done = take(centre, good_file(tmp_path / "a.csv", rng, 3, **answer))
     assert check_imports(centre).ok
     with centre.transaction() as connection:
         assert connection.execute(tamper).rowcount == 1
