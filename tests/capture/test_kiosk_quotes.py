@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import wave
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,19 @@ def test_without_the_setting_nothing_is_said_of_quotes(tmp_path: Path) -> None:
 # --- in a real browser -----------------------------------------------------------------------------
 
 
+@pytest.fixture
+def spoken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the notice be read out as well: the control for it needs its room too."""
+    for language in WORDS:
+        rendered = NoticeShelf.load().asking(language, ASKED_WITH_QUOTES).rendered(ASKED_WITH_QUOTES)
+        with wave.open(str(tmp_path / f"{hashlib.sha256(rendered).hexdigest()}.wav"), "wb") as sound:
+            sound.setnchannels(1)
+            sound.setsampwidth(2)
+            sound.setframerate(22_050)
+            sound.writeframes(bytes(22_050))
+    monkeypatch.setenv("HAILONG_SPEECH_DIR", str(tmp_path))
+
+
 def picture(page: Page, name: str) -> None:
     """Keep a screenshot where somebody asked to look at the pages."""
     folder = os.environ.get("HAILONG_PICTURES")
@@ -170,6 +184,7 @@ def wide(page: Page) -> bool:
 
 @pytest.mark.parametrize("language", ["vi", "en"])
 @pytest.mark.parametrize("name", SCREENS)
+@pytest.mark.usefixtures("spoken")
 def test_the_extra_choice_on_a_screen(  # noqa: PLR0915 - one walk from the question to the slip
     kiosk: SignedCounter, new_page: NewPage, axe: Axe, name: str, language: str
 ) -> None:
@@ -183,6 +198,7 @@ def test_the_extra_choice_on_a_screen(  # noqa: PLR0915 - one walk from the ques
     box = page.get_by_role("checkbox", name=words["box"])
     box.wait_for()
     picture(page, f"quotes-asking-{name}-{language}")
+    assert page.locator("audio").count() == 1
     assert not box.is_checked()
     assert page.locator("input:checked").count() == 0
     assert not wide(page)
