@@ -12,6 +12,8 @@ import pytest
 from tests.process_memory import Needles, children, forms, searched
 from tests.spoken_steps import LONGER, RECORDING, Session, session, spoken
 
+pytestmark = pytest.mark.timeout(900)  # half a minute on a quiet machine
+
 
 def ready_child(edge: Session) -> int:
     """Wait until the process for the next session has loaded its engine; returns its id."""
