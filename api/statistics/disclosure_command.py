@@ -225,7 +225,7 @@ class _Tally:
         if not small and not all_alike:
             return
         targets = sorted({*small, *all_alike})
-        enough = self.rule.more_ballots, self.rule.more_satisfied
+        enough = max(self.rule.more_ballots, self.rule.fewest - 1), self.rule.more_satisfied
         found = dict(zip(targets, attack(cells, targets, enough=enough), strict=True))
         self.small += [found[index] for index in small]
         self.unanimous += [found[index] for index in all_alike]
