@@ -63,6 +63,7 @@ class Cell:
         error: Standard error of the coverage that the number of runs leaves.
         counted: The share as counted.
         width: Their mean width.
+        width_error: Standard error of its difference from Wilson's.
         used: Share of months in which the scores were used.
         wilson_coverage: Exact coverage of Wilson's interval from the ballots alone.
         wilson_width: Its mean width over the same months.
@@ -74,6 +75,7 @@ class Cell:
     error: float
     counted: float
     width: float
+    width_error: float
     used: float
     wilson_coverage: float
     wilson_width: float
@@ -86,8 +88,9 @@ class Cell:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether chance may have decided: the coverage is within three standard errors of a border."""
-        return any(abs(self.coverage - border) < 3 * self.error for border in (LOWEST, HIGHEST))
+        """Whether chance may have decided: coverage or width within three standard errors of a border."""
+        by_width = 0 < abs(self.width - self.wilson_width) < 3 * self.width_error
+        return by_width or any(abs(self.coverage - border) < 3 * self.error for border in (LOWEST, HIGHEST))
 
     @property
     def _border(self) -> tuple[float, float]:
@@ -125,6 +128,12 @@ class ConsentCell:
     def passes(self) -> bool:
         """Whether the cell meets the bar."""
         return self.coverage >= LOWEST_OF_CONSENT
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether chance may have decided: the coverage is within three standard errors of the border."""
+        error = math.sqrt(self.coverage * (1 - self.coverage) / self.runs)
+        return abs(self.coverage - LOWEST_OF_CONSENT) < 3 * error
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +223,7 @@ def simulate_cell(visits: Visits, runs: int, seed: int, interval: Interval = est
         error=math.sqrt(float(np.var(held - shared * plain_held)) / runs),
         counted=float(np.mean(held)),
         width=float(np.mean(high - low)),
+        width_error=float(np.std((high - low) - (plain_high - plain_low))) / math.sqrt(runs),
         used=float(np.mean(used)),
         wilson_coverage=exact,
         wilson_width=float(np.mean(plain_high - plain_low)),
@@ -324,7 +334,8 @@ def tasks(
 def run(task: Task) -> Cell | ConsentCell | ControlCell:
     """Simulate one cell; a verdict in doubt is taken again with more runs of another seed."""
     if isinstance(task.month, Consenting):
-        return simulate_consent(task.month, task.runs, task.seed)
+        found = simulate_consent(task.month, task.runs, task.seed)
+        return simulate_consent(task.month, MORE_RUNS * task.runs, task.seed + 1) if found.in_doubt else found
     if task.control:
         return simulate_control(task.month, task.runs, task.seed)
     first = simulate_cell(task.month, task.runs, task.seed)

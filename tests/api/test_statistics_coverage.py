@@ -97,7 +97,7 @@ def test_wilsons_coverage_is_exact(p: float, n: int, share: float) -> None:
 def test_a_cell_is_judged_by_both_borders_and_the_width() -> None:
     def cell(coverage: float, width: float, wilson: float, error: float = 0.001) -> bool:
         return Cell(
-            Visits(0.8, 50, 500, 0.86), 2000, coverage, error, coverage, width, 1.0, wilson, 0.2
+            Visits(0.8, 50, 500, 0.86), 2000, coverage, error, coverage, width, 0.0, 1.0, wilson, 0.2
         ).passes
 
     assert cell(0.95, 0.2, 0.95)
