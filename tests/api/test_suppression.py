@@ -247,7 +247,7 @@ def test_no_small_cell_of_any_table_comes_out(counts: list[tuple[int, int]]) -> 
 def test_the_simulation_protects_every_cell_and_the_naive_control_leaks() -> None:
     report = run_disclosure(4, 3, units=2, draws=200)
     ours, crossed, alone = report.rows
-    assert ours.small_cells == crossed.small_cells == alone.small_cells > 0
+    assert ours.small_cells == crossed.small_cells >= alone.small_cells > 0  # alone: no months
     assert (ours.determined, ours.narrow, ours.disclosed, ours.days_leaked) == (0, 0, 0, 0)
     assert crossed.days_leaked >= alone.days_leaked > 0
     assert crossed.disclosed > 0
