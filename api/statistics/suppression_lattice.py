@@ -2,8 +2,8 @@
 
 Windows never overlap without one lying in the other: a day lies in its calendar month, a month in its
 quarter, a quarter in its year. A week astride two months would give away the days between by
-difference; there are no weeks, no "last 30 days" and no free choice of dates. Quarters and years are sums of the
-months that are shown, so they say nothing new and need no decision of their own.
+difference; there are no weeks, no "last 30 days" and no free choice of dates. Quarters and years are sums of
+the months that are shown, so they say nothing new and need no decision of their own.
 
 Places are a tree: counter, unit, area, up to the whole. Each place has its month; only the counter and the
 levels next above (`day_levels`) have days.
