@@ -22,6 +22,7 @@ from api.authorization import (
     device,
     override,
     person,
+    place,
     policies,
     reason_context,
 )
@@ -39,6 +40,8 @@ _RESOURCES: Final = {
     "own counter": counter("own.1", _OWN),
     "named counter": counter("named.1", "elsewhere"),
     "other counter": counter("other.1", "elsewhere"),
+    "own place": place("unit:u", ["own", "u"], ["own.1", "other.1"]),
+    "other place": place("unit:v", ["elsewhere", "v"], ["named.1", "other.1"]),
     "own override": override("1", "self"),
     "other's override": override("2", "another"),
 }
@@ -52,6 +55,7 @@ _CONDITIONS: Final = (
     ("with a reason", "reason", "nothing"),
     ("with the demonstration's token", "token", "no token"),
     ("own counters", "own counter", "other counter"),
+    ("own places", "own place", "other place"),
     ("not their own", "other's override", "own override"),
     ("not as a list", "own counter", "service"),
     ("not as a list", "other's override", "service"),

@@ -57,12 +57,18 @@ class Action(StrEnum):
     ENROL_EDGE = "enrol-edge"
     READ_NOTICES = "read-notices"
     READ_TREE = "read-tree"
+    READ_OPEN_DATA = "read-open-data"
     VIEW_OWN_RECEIPT = "view-own-receipt"
     WITHDRAW_BY_RECEIPT = "withdraw-by-receipt"
     LOG_OUT = "log-out"
     CHANGE_PASSWORD = "change-password"  # noqa: S105 - the name of an action
     STATE_REASON = "state-reason"
     VIEW_FIGURES = "view-figures"
+    NOTE_ACTION = "note-action"
+    VIEW_ALERTS = "view-alerts"
+    ACKNOWLEDGE_ALERT = "acknowledge-alert"
+    SUBSCRIBE_ALERTS = "subscribe-alerts"
+    VIEW_PROOFS = "view-proofs"
     MANAGE_ACCOUNTS = "manage-accounts"
     MANAGE_EDGES = "manage-edges"
     VIEW_IMPORTS = "view-imports"
@@ -82,6 +88,8 @@ class Action(StrEnum):
     VERIFY_LOG = "verify-log"
     READ_ACCESS_LOG = "read-access-log"
     EXPORT = "export"
+    VIEW_NOISE_BUDGET = "view-noise-budget"
+    SPEND_NOISE_BUDGET = "spend-noise-budget"
     VIEW_RETENTION = "view-retention"
     RUN_RETENTION = "run-retention"
     SUBMIT_BATCHES = "submit-batches"
@@ -163,6 +171,17 @@ def device(edge: UUID, *, revoked: bool) -> Principal:
 def counter(code: str, area: str) -> Resource:
     """Return a counter as a resource."""
     return Resource("Counter", code, {"code": code, "area": area})
+
+
+def place(name: str, nodes: Sequence[str], counters: Sequence[str]) -> Resource:
+    """Return a place of the organisation as a resource.
+
+    Args:
+        name: `all`, `unit:CODE`, `commune:CODE` and so on.
+        nodes: Codes of the node itself and of those above it.
+        counters: Codes of all counters at or below it.
+    """
+    return Resource("Place", name, {"nodes": list(nodes), "counters": list(counters)})
 
 
 def override(number: str, asked_by: str) -> Resource:
