@@ -23,6 +23,7 @@ from api.log_keeper import LogKeeper
 from api.metrics import Metrics
 from api.pages import (
     access,
+    actions,
     administration,
     imports,
     privacy,
@@ -100,6 +101,7 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.include_router(log_wire.build_router(settings, keeper, pages, metrics))
     app.include_router(administration.build_router(pages))
     app.include_router(supervision.build_router(pages))
+    app.include_router(actions.build_router(pages))
     app.include_router(imports.build_router(pages))
     app.include_router(reasons.build_router(pages))
     app.include_router(privacy.build_router(pages, keeper))

@@ -59,6 +59,8 @@ class Kind(StrEnum):
     SAMPLE_DRAWN = "sample-drawn"
     BALLOT_IMPORT = "ballot-import"
     BALLOT_IMPORT_WITHDRAWN = "ballot-import-withdrawn"
+    COUNTER_ACTION = "counter-action"
+    ALERT_ACKNOWLEDGED = "alert-acknowledged"
 
 
 @dataclass(frozen=True, slots=True)
