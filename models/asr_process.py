@@ -14,8 +14,11 @@ import contextlib
 import json
 import os
 import resource
+import select
+import signal
 import struct
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -53,6 +56,29 @@ def answer_descriptor() -> int:
     os.dup2(nowhere, 2)
     os.close(nowhere)
     return answers
+
+
+def _end_with_the_parent_alone(answers: int) -> None:
+    """Outlive no parent, and no session early.
+
+    A parent that was killed closes its end of the pipe. Between two requests the end of standard input
+    says so; in the middle of one, or of an engine that hangs, only a thread that watches notices. The
+    signals that stop a whole group of processes (Ctrl-C, a service manager) are the parent's to answer:
+    it may still have last words to be read, and ends this process itself.
+
+    Args:
+        answers: The descriptor that answers are written to.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_leave_when_nobody_reads, args=(answers,), name="parent", daemon=True).start()
+
+
+def _leave_when_nobody_reads(answers: int) -> None:
+    gone = select.poll()
+    gone.register(answers, 0)  # a pipe without a reader is told of whether it was asked for or not
+    gone.poll()
+    os._exit(0)
 
 
 def _refuse_core_images() -> None:
@@ -232,6 +258,7 @@ def _serve(answers: int, engine: str, options: Mapping[str, Any]) -> None:
 def main(arguments: list[str], serve: Callable[[int, str, Mapping[str, Any]], None] = _serve) -> int:
     """Serve; report a failed start as an answer, since nobody reads standard error."""
     answers = answer_descriptor()
+    _end_with_the_parent_alone(answers)
     try:
         serve(answers, arguments[0], json.loads(arguments[1]))
     except BrokenPipeError:
