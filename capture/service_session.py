@@ -23,6 +23,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -151,6 +152,7 @@ class ServiceSession:
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         grant.on_end(self._source.stop)
+        grant.on_end(partial(_let_go, grant, analysis))
 
     @property
     def record_id(self) -> UUID:
@@ -492,6 +494,12 @@ def stays(store: ConsentStore, record_id: UUID, stopped: Collection[UUID] = ()) 
 def _lost(store: ConsentStore, record_id: UUID) -> bool:
     slot = store.slot(record_id)
     return slot.started is not None and slot.ended is None
+
+
+def _let_go(grant: Grant, analysis: SessionAnalysis) -> None:
+    """Read no word more where nothing may come of it: what waits is not read to its end first."""
+    if grant.ended_by not in {State.COMPLETED, State.EXPIRED}:
+        analysis.abandon()
 
 
 class _Stoppable:

@@ -138,6 +138,11 @@ class SessionAnalysis:
             software=facts.software,
         )
 
+    def abandon(self) -> None:
+        """Read no more of the words that wait or are being read, until `purge`; for any thread."""
+        if self._voice is not None:
+            self._voice.abandon()
+
     def purge(self) -> None:
         """Forget everything that was read; used at the end and on withdrawal."""
         if self._face is not None:

@@ -128,7 +128,10 @@ class UtteranceReader:
         self._raise()
 
     def abandon(self) -> None:
-        """Read nothing more of what is queued or under way, until `drop`; for any thread."""
+        """Read nothing more of what is queued or under way, until `drop`; for any thread.
+
+        Whoever waits for it to be read is let go at once, without an error.
+        """
         with self._lock:
             self._dropped.set()
         self._end_judge()
@@ -187,7 +190,8 @@ class UtteranceReader:
                     self._read(judge, item.utterance, from_ns)
                     self._reading_s.append(time.monotonic() - item.since_s)
             except Exception as error:  # noqa: BLE001 - handed to the caller's thread by the next call
-                self._error = _without_frames(error)
+                if not self._dropped.is_set():  # what was told to give up did not fail
+                    self._error = _without_frames(error)
             finally:
                 self._queue.task_done()
 

@@ -212,6 +212,10 @@ class VoiceReader:
             reading_s=self._reader.reading_s,
         )
 
+    def abandon(self) -> None:
+        """Let no more words be read, until `purge`; waits for nobody, for any thread."""
+        self._reader.abandon()
+
     def purge(self) -> None:
         """Drop all sound and evidence; the reader is as new."""
         self._reader.abandon()  # first: whoever holds the lock is let go at once

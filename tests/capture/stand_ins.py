@@ -52,6 +52,9 @@ class CountingAnalysis:
             software="test",
         )
 
+    def abandon(self) -> None:
+        pass
+
     def purge(self) -> None:
         self.purged += 1
 

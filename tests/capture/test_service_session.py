@@ -27,9 +27,14 @@ from consent.purpose import Purpose
 from consent.record import IndicatedBy
 from consent.session_keys import commitment
 from consent.state import State
+from inference.judgement import Judgement, SpokenSound
 from inference.media import Frame
-from inference.session import SessionFacts, StopReason
+from inference.session import SessionAnalysis, SessionFacts, StopReason
 from inference.signal import Change, Estimate, Quality, Signal
+from inference.voice_evidence import VoiceConfig, VoiceEvidence, VoiceReader
+from models.errors import TranscriberUnusable
+from tests.inference.dialogues import Opened
+from tests.inference.test_voice_evidence import LevelVad, chunked, dialogue
 
 GIVEN = ConsentScript(decision="given", purposes=frozenset({Purpose.IMAGE, Purpose.VOICE}))
 
@@ -82,7 +87,7 @@ class Analysis:
     def __init__(self, face_s: float = 3.0) -> None:
         self.face_s = face_s
         self.taken = 0
-        self.purged = 0
+        self.purged = self.abandoned = 0
         self.stop: StopReason | None = None
         self.facts: SessionFacts | None = None
         self.on_take: Callable[[int], None] | None = None
@@ -115,8 +120,30 @@ class Analysis:
             software="test",
         )
 
+    def abandon(self) -> None:
+        self.abandoned += 1
+
     def purge(self) -> None:
         self.purged += 1
+
+
+class Hanging:
+    """Judges nothing before it is ended."""
+
+    def __init__(self) -> None:
+        self.asked, self.over = threading.Event(), threading.Event()
+        self.judged = 0
+
+    def warm_up(self) -> None: ...
+
+    def judge(self, sound: SpokenSound) -> Judgement:
+        self.judged += 1
+        self.asked.set()
+        assert self.over.wait(60), "nobody ended it"
+        raise TranscriberUnusable("closed")
+
+    def end(self) -> None:
+        self.over.set()
 
 
 class Desk:
@@ -214,6 +241,58 @@ def test_a_withdrawal_while_the_last_words_are_read_wins(desk: Desk) -> None:
     result = desk.session().run()
     assert result.state is State.WITHDRAWN
     assert result.signal is None
+    assert desk.nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("how", "abandoned"),
+    [
+        (State.WITHDRAWN, 1),
+        (State.REVOKED, 1),
+        (State.EXPIRED, 0),  # what was said before its time ran out may still become the signal
+        (None, 0),
+    ],
+)
+def test_words_that_wait_are_read_only_where_something_may_come_of_them(
+    desk: Desk, how: State | None, abandoned: int
+) -> None:
+    seen: list[int] = []
+
+    def end() -> None:
+        if how is not None:
+            desk.store.apply(desk.record_id, how, IndicatedBy.SYSTEM, "test")
+        seen.append(desk.analysis.abandoned)
+
+    desk.analysis.on_finish = end
+    result = desk.session().run()
+    assert seen == [abandoned], "by who ends it, before the session itself notices"
+    assert (result.signal is None) == bool(abandoned)
+    assert desk.analysis.abandoned == abandoned
+
+
+def test_a_withdrawal_lets_go_of_words_whose_reading_hangs(desk: Desk) -> None:
+    judge = Hanging()
+    voice = VoiceReader(LevelVad, lambda: judge, VoiceConfig(waiting_utterances=8))  # type: ignore[arg-type]  # a level for a network
+    for chunk in chunked(dialogue("ccc")):
+        voice.hear(Opened(chunk))  # type: ignore[arg-type]  # stands for a permitted chunk
+    assert judge.asked.wait(30)
+    ended: list[SessionResult] = []
+    desk.analysis = SessionAnalysis(face=None, voice=voice, models=())  # type: ignore[assignment]  # the real one
+    session = desk.session()
+    session._on_end = ended.append
+    session.start()
+    until = time.monotonic() + 30
+    while not voice._lock.locked():  # the last words are being waited for
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert not session.join(0.3)
+    desk.withdraw()
+    assert session.join(20)
+    assert [(result.state, result.signal, result.error) for result in ended] == [
+        (State.WITHDRAWN, None, None)
+    ]
+    assert judge.judged == 1, "those that waited were not begun"
+    assert voice.evidence() == VoiceEvidence()
     assert desk.nothing_left()
 
 
