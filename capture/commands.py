@@ -218,7 +218,8 @@ def quotes_command(
     settings = _checked(config)
     files = DataFiles(CONSENT_LOG, SESSION_KEYS, UNWRITTEN)
     try:
-        kept = read_quotes(settings.data_dir, files, record, Reader(reader, reason, ticket))
+        who = Reader(reader, reason, ticket)
+        kept = read_quotes(settings.data_dir, files, record, who, days=settings.consent.quotes_days)
     except (CaptureError, ConsentError, InferenceError) as error:
         _fail(str(error))
     typer.echo(in_json(record, kept) if as_json else as_lines(kept))

@@ -52,6 +52,12 @@ CREATE TABLE IF NOT EXISTS quote (
 """
 
 
+_PAST: Final = "until_ns <= :now OR kept_ns <= :oldest OR kept_ns >= :newest"
+"""What is past its time: by the promise it was kept under, by the setting of today, or because a clock that
+was ahead when it was kept would let it stay for longer than either."""
+_CLOCK_ERROR: Final = timedelta(days=1)
+
+
 class QuotesUnavailable(CaptureError):  # noqa: N818 - named for what happened
     """The kept quotes could not be stored, read or removed."""
 
@@ -223,12 +229,9 @@ class QuoteStore:
         Raises:
             QuotesUnavailable: They could not be removed.
         """
-        now = self._now()
-        bound = _ns(now - timedelta(days=self.days))
         with self._read() as db:
-            rows = db.execute(
-                "SELECT DISTINCT record_id FROM quote WHERE until_ns <= ? OR kept_ns <= ?", (_ns(now), bound)
-            ).fetchall()
+            sql = f"SELECT DISTINCT record_id FROM quote WHERE {_PAST}"  # noqa: S608 - fixed words
+            rows = db.execute(sql, self._bounds()).fetchall()
         return sum(self.erase(UUID(bytes=row[0])) for row in rows)
 
     def settle(self, stays: Callable[[UUID], bool]) -> frozenset[UUID]:
@@ -263,6 +266,16 @@ class QuoteStore:
             row = db.execute("SELECT count(*) FROM quote WHERE record_id = ?", (record_id.bytes,)).fetchone()
         return 0 if row is None else int(row[0])
 
+    def readable(self, record_id: UUID) -> int:
+        """Return how many quotes of a consent are kept and may still be read: none that is past its time.
+
+        They lie there longer where the edge program, which removes them, did not run.
+        """
+        with self._read() as db:
+            sql = f"SELECT count(*) FROM quote WHERE record_id = :record AND NOT ({_PAST})"  # noqa: S608 - as above
+            row = db.execute(sql, {"record": record_id.bytes, **self._bounds()}).fetchone()
+        return 0 if row is None else int(row[0])
+
     def needs_key(self, record_id: UUID) -> bool:
         """Tell whether the session key of a consent must stay for its quotes."""
         return self.count(record_id) > 0
@@ -271,16 +284,14 @@ class QuoteStore:
         """Open the quotes of a consent; log the reading first.
 
         Raises:
-            QuotesUnavailable: None are kept, or they cannot be read.
+            QuotesUnavailable: None are kept, their time is over, or they cannot be read.
             KeyDestroyed: They were erased.
             QuoteUnreadableError: A row was changed, or lies under another consent.
         """
         with self._read() as db:
-            rows = db.execute(
-                "SELECT sequence, counter, sealed, kept_ns, until_ns FROM quote WHERE record_id = ? "
-                "ORDER BY sequence",
-                (record_id.bytes,),
-            ).fetchall()
+            columns = "sequence, counter, sealed, kept_ns, until_ns"
+            sql = f"SELECT {columns} FROM quote WHERE record_id = :record AND NOT ({_PAST}) ORDER BY sequence"  # noqa: S608 - as above
+            rows = db.execute(sql, {"record": record_id.bytes, **self._bounds()}).fetchall()
         if not rows:
             raise QuotesUnavailable(f"no quotes are kept of consent {record_id}")
         key, counter = self.key(record_id), str(rows[0][1])
@@ -290,6 +301,14 @@ class QuoteStore:
             until=_time(rows[0][4]),
             quotes=tuple(open_quote(row[2], key, _context(record_id, row[1]), row[0]) for row in rows),
         )
+
+    def _bounds(self) -> dict[str, int]:
+        now = self._now()
+        return {
+            "now": _ns(now),
+            "oldest": _ns(now - timedelta(days=self.days)),
+            "newest": _ns(now + _CLOCK_ERROR),
+        }
 
     def _destroy_secret(self, record_id: UUID) -> None:
         salt = _salt_of(record_id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from capture.errors import CaptureError
 from capture.identity import EdgeKey
-from capture.quotes import QUOTES, QuoteStore
+from capture.quotes import LONGEST_DAYS, QUOTES, QuoteStore
 from capture.unwritten import UnwrittenSteps
 from consent.ledger import ConsentStore
 from consent.session_keys import SessionKeys
@@ -50,7 +50,9 @@ class DataFiles:
     unwritten: str
 
 
-def read_quotes(folder: Path, files: DataFiles, record_id: UUID, reader: Reader) -> KeptQuotes:
+def read_quotes(
+    folder: Path, files: DataFiles, record_id: UUID, reader: Reader, *, days: int = LONGEST_DAYS
+) -> KeptQuotes:
     """Log the reading, then open the kept quotes of a consent.
 
     The edge program may run beside it.
@@ -60,9 +62,10 @@ def read_quotes(folder: Path, files: DataFiles, record_id: UUID, reader: Reader)
         files: Its files.
         record_id: The consent.
         reader: Who reads, and why.
+        days: How long a quote is kept.
 
     Raises:
-        NothingKept: There are none, or a withdrawal waits to be written.
+        NothingKept: There are none, their time is over, or a withdrawal waits to be written.
         ConsentError: It could not be logged, so nothing is opened; or they were erased.
         QuotesUnavailable: They cannot be read.
         QuoteUnreadableError: They were changed.
@@ -75,9 +78,10 @@ def read_quotes(folder: Path, files: DataFiles, record_id: UUID, reader: Reader)
         store = stack.enter_context(
             ConsentStore(folder / files.log, signers=lambda origin: (signer.signer(origin),))
         )
-        quotes = QuoteStore(folder / QUOTES, stack.enter_context(SessionKeys(folder / files.keys)))
+        keys = stack.enter_context(SessionKeys(folder / files.keys))
+        quotes = QuoteStore(folder / QUOTES, keys, days=days)
         stack.callback(quotes.close)
-        count = quotes.count(record_id)
+        count = quotes.readable(record_id)
         if not count or record_id in UnwrittenSteps(store, folder / files.unwritten).records():
             raise nothing
         store.quotes_read(record_id, reader.code, reader.purpose, reader.ticket, quotes=count)

@@ -432,6 +432,37 @@ def test_what_was_withdrawn_or_never_kept_is_not_read(edge: EdgeFolder, config: 
     assert edge.store.log.of_kind(EntryKind.QUOTES_READ) == ()
 
 
+@pytest.mark.parametrize(("age_days", "setting", "shown"), [(29, 30, 2), (31, 30, 0), (8, 7, 0), (6, 7, 2)])
+def test_what_is_past_its_time_is_not_read_where_the_edge_did_not_run(
+    edge: EdgeFolder, config: Path, age_days: int, setting: int, shown: int
+) -> None:
+    config.write_text(config.read_text("utf-8") + f"[consent]\nquotes_days = {setting}\n", "utf-8")
+    edge.quotes._now = lambda: datetime.now(UTC) - timedelta(days=age_days)
+    record_id, _ = served(edge)
+    code, out, err = command(config, record_id, "--json")
+    assert len(json.loads(out)["quotes"] if out else []) == shown
+    if not shown:
+        assert code == 1
+        assert "no quotes" in err
+        assert edge.store.log.of_kind(EntryKind.QUOTES_READ) == ()
+        edge.quotes._now = lambda: datetime.now(UTC)
+        shorter = QuoteStore(edge.quotes.path, edge.keys, days=setting)
+        with pytest.raises(QuotesUnavailable, match="no quotes"):
+            shorter.read(record_id)
+        shorter.close()
+
+
+@pytest.mark.parametrize(("ahead", "removed"), [(timedelta(hours=1), 0), (timedelta(days=400), 2)])
+def test_a_clock_that_was_ahead_keeps_nothing_longer(
+    edge: EdgeFolder, ahead: timedelta, removed: int
+) -> None:
+    edge.quotes._now = lambda: datetime.now(UTC) + ahead
+    record_id, _ = served(edge)
+    edge.quotes._now = lambda: datetime.now(UTC)
+    assert edge.quotes.readable(record_id) == 2 - removed
+    assert edge.quotes.expire() == removed
+
+
 def test_a_log_that_cannot_be_written_shows_nothing(edge: EdgeFolder) -> None:
     record_id = agreed(edge, quotes=False)
     with pytest.raises(TransitionRefused, match="never let"):
