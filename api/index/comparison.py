@@ -1,0 +1,231 @@
+"""Places side by side in one period: figures, like held against like, differences with their intervals.
+
+Everything here is made of figures that are printed anyway, so it tells nothing new of anybody. Where one of
+them is printed as a bound only, nothing is computed with it.
+
+**Like with like.** Places differ in the channels that their ballots come through and in the months that have
+figures; both move a share by themselves. Direct standardisation takes only the months and channels that all
+places have and weighs these by the ballots of all places together (Breslow and Day, 1987, chapter 2). Below
+four fifths of the ballots there is no such figure. Procedures and times of day are not in the
+released sums, so nothing is made equal for them.
+
+**Difference.** Its interval is made of both intervals (Zou and Donner 2008; of two plain shares: Newcombe
+1998), never by looking whether they overlap. Several differences to one place hold together: each interval is
+wider by the normal quantile of Bonferroni's share of 5 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+
+from api.database import Database
+from api.disclosure import Disclosure
+from api.index.figures import Share
+from api.index.period import Period, Span
+from api.index.reading import Reading, Standing, read_places
+from api.statistics.mover import combined
+from api.statistics.standardisation import LEAST_COVERED
+from api.statistics.wilson import NORMAL
+
+FEWEST_PLACES: Final = 2
+MOST_PLACES: Final = 6
+_ERROR: Final = 0.05
+Part = tuple[str, str]
+"""Month and channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The difference of two shares, place less reference.
+
+    Attributes:
+        value: -1 to 1; `low` and `high` are the ends of its interval.
+        n: Ballots of the smaller side.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """A share as it would be with the months and channels of all places together.
+
+    Attributes:
+        value: 0 to 1; `low` and `high` are the ends of its 95 % interval.
+        n: Ballots of the parts that all places have.
+        covered: Part of all places' ballots that lies in these parts, 0 to 1.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    covered: float
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One place in the comparison.
+
+    Attributes:
+        like: None where like cannot be held against like.
+        difference: To the first place; None for itself and where no difference may be given.
+        like_difference: The same, of the standardised shares.
+    """
+
+    place: str
+    reading: Reading
+    like: Like | None
+    difference: Between | None
+    like_difference: Between | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Places in the order that they were asked for: never ranked.
+
+    Attributes:
+        parts: Months and channels that all places have.
+    """
+
+    period: Period
+    sides: tuple[Side, ...]
+    parts: tuple[Part, ...]
+
+
+def compare(
+    database: Database,
+    places: Sequence[str],
+    period: Period,
+    disclosure: Disclosure,
+    *,
+    overlapping: frozenset[tuple[str, str]] = frozenset(),
+) -> Comparison:
+    """Hold places side by side; the first is what the others are compared with.
+
+    Args:
+        database: Where the releases are.
+        places: Two to six, each once.
+        period: A calendar month, quarter or year.
+        disclosure: What may be shown.
+        overlapping: Pairs of places of which one lies in the other: they share people and have no difference.
+    """
+    readings = read_places(database, places, period, disclosure)
+    parts = _parts(database, places, period, disclosure, readings)
+    likes = _likes(parts, [place for place in places if readings[place].standing is Standing.FIGURE])
+    first = places[0]
+    pairs = [
+        place
+        for place in places[1:]
+        if (first, place) not in overlapping
+        and (place, first) not in overlapping
+        and _usable(readings[first]) is not None
+        and _usable(readings[place]) is not None
+    ]
+    sides = []
+    for place in places:
+        mine, other = _usable(readings[place]), _usable(readings[first])
+        plain = likened = None
+        if place in pairs and mine is not None and other is not None:
+            plain = difference(mine, other, len(pairs))
+            if place in likes and first in likes:
+                likened = difference(likes[place], likes[first], len(pairs))
+        sides.append(Side(place, readings[place], likes.get(place), plain, likened))
+    return Comparison(period, tuple(sides), _common(parts, list(likes)))
+
+
+def difference(mine: Share | Like, other: Share | Like, together: int = 1) -> Between:
+    """Return the difference of two shares of different people.
+
+    Args:
+        mine: What it is taken from.
+        other: What is taken off.
+        together: How many differences shall hold at once.
+    """
+    wider = NormalDist().inv_cdf(1 - _ERROR / 2 / max(1, together)) / NORMAL
+    value = mine.value - other.value
+    below = math.hypot(mine.value - mine.low, other.high - other.value) * wider
+    above = math.hypot(mine.high - mine.value, other.value - other.low) * wider
+    return Between(value, max(-1.0, value - below), min(1.0, value + above), min(mine.n, other.n))
+
+
+def standardised(mine: Mapping[Part, Share], weights: Mapping[Part, int], covered: float) -> Like:
+    """Return the share of a place under common weights.
+
+    Args:
+        mine: Shares of the place; has every part of the weights.
+        weights: Ballots of all places in each part.
+        covered: Part of all ballots that these are, 0 to 1.
+    """
+    keys = sorted(weights)
+    whole = sum(weights.values())
+    shares = [mine[key] for key in keys]
+    value, low, high = combined(
+        np.array([weights[key] / whole for key in keys]),
+        np.array([share.value for share in shares]),
+        np.array([share.low for share in shares]),
+        np.array([share.high for share in shares]),
+        math.inf,
+    )
+    return Like(float(value), float(low), float(high), sum(share.n for share in shares), covered)
+
+
+def _usable(reading: Reading) -> Share | None:
+    """Return the share that may be computed with; none where it is printed as a bound."""
+    share = None if reading.figure is None else reading.figure.overall.share
+    return None if share is None or share.bounded else share
+
+
+def _parts(
+    database: Database,
+    places: Sequence[str],
+    period: Period,
+    disclosure: Disclosure,
+    readings: Mapping[str, Reading],
+) -> dict[str, dict[Part, Share]]:
+    """Return the printed shares of each place by month and channel."""
+    found: dict[str, dict[Part, Share]] = {place: {} for place in places}
+    for month in period.months:
+        there = (
+            readings
+            if period.span is Span.MONTH
+            else read_places(database, places, Period(month, Span.MONTH), disclosure)
+        )
+        for place in places:
+            figure = there[place].figure
+            if figure is not None:
+                for channel, share in figure.overall.channels.items():
+                    found[place][f"{month:%Y-%m}", channel] = share
+    return found
+
+
+def _common(parts: Mapping[str, Mapping[Part, Share]], places: Sequence[str]) -> tuple[Part, ...]:
+    if not places:
+        return ()
+    return tuple(sorted(set.intersection(*(set(parts[place]) for place in places))))
+
+
+def _likes(parts: Mapping[str, Mapping[Part, Share]], places: Sequence[str]) -> dict[str, Like]:
+    """Return the standardised shares; of none, where too little is common or a part is a bound."""
+    common = _common(parts, places)
+    total = sum(share.n for place in places for share in parts[place].values())
+    weights = {key: sum(parts[place][key].n for place in places) for key in common}
+    covered = sum(weights.values()) / total if total else 0.0
+    bounded = any(parts[place][key].bounded for place in places for key in common)
+    if len(places) < FEWEST_PLACES or covered < LEAST_COVERED or bounded:
+        return {}
+    return {place: standardised(parts[place], weights, covered) for place in places}

@@ -1,0 +1,169 @@
+"""Places side by side: the difference covers, like is held against like, and a bound gives nothing away."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from api.database import Database
+from api.disclosure import Disclosure
+from api.index.agreement import agreement
+from api.index.comparison import Like, compare, difference, standardised
+from api.index.figures import Share
+from api.index.period import Period
+from api.index.reading import Standing
+from api.interval import share_of
+from api.postgres import EmbeddedPostgres
+from tests.api.province_console import province_database
+from tests.api.province_places import SIGNAL_COUNTER, UNANIMOUS_COUNTER
+
+TODAY = date(2026, 11, 22)
+MONTH, QUARTER = Period.parse("2026-10"), Period.parse("2026-Q3")
+DISCLOSURE = Disclosure(10, TODAY)
+ONE, TWO, AREA = "unit:trung-tam", "unit:cho-moi", "commune:sen-ho"
+
+
+def share(satisfied: int, n: int) -> Share:
+    found = share_of(satisfied, n)
+    assert found is not None
+    return Share(found.value, found.low, found.high, n, satisfied, 0, float(n), 0.0, "wilson")
+
+
+@pytest.fixture(scope="module")
+def province(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    folder: Path = tmp_path_factory.mktemp("comparison")
+    with (
+        province_database(postgres, folder, today=TODAY, months=3) as (dsn, _),
+        Database(dsn) as database,
+    ):
+        yield database
+
+
+def test_a_difference_is_newcombes() -> None:
+    """56 of 70 and 48 of 80: Newcombe (1998), table II, method 10."""
+    found = difference(share(56, 70), share(48, 80))
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert (found.n, found.clear) == (70, True)
+
+
+def test_overlapping_intervals_may_differ_all_the_same() -> None:
+    one, other = share(85, 100), share(73, 100)
+    assert one.low < other.high
+    assert difference(one, other).clear
+    assert not difference(one, other, 5).clear, "one of five looks is expected to be extreme"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    p: float
+    n: int
+
+    def share(self, rng: random.Random) -> Share:
+        return share(sum(rng.random() < self.p for _ in range(self.n)), self.n)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Drawn(0.95, 30), Drawn(0.85, 120)),
+        (Drawn(0.8, 60), Drawn(0.8, 60)),
+        (Drawn(0.97, 40), Drawn(0.9, 40)),
+    ],
+)
+def test_the_interval_of_a_difference_covers(seed: int, one: Drawn, other: Drawn) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    runs = 2000
+    held = 0
+    for _ in range(runs):
+        found = difference(one.share(rng), other.share(rng))
+        held += found.low <= one.p - other.p <= found.high
+    assert 0.93 <= held / runs <= 0.985
+
+
+@pytest.mark.parametrize("together", [1, 3, 5])
+def test_several_differences_hold_together(seed: int, together: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    runs, kind = 1000, Drawn(0.85, 80)
+    held = 0
+    for _ in range(runs):
+        first = kind.share(rng)
+        found = [difference(kind.share(rng), first, together) for _ in range(together)]
+        held += all(item.low <= 0 <= item.high for item in found)
+    assert held / runs >= 0.93
+
+
+def test_like_with_like_undoes_another_mix_of_channels() -> None:
+    """Both places are the same in each channel; one has more of the stricter channel."""
+    kiosk, paper = ("2026-10", "kiosk"), ("2026-10", "paper")
+    one = {kiosk: share(180, 200), paper: share(14, 20)}
+    other = {kiosk: share(18, 20), paper: share(140, 200)}
+    weights = {kiosk: 220, paper: 220}
+    likes = [standardised(item, weights, 1.0) for item in (one, other)]
+    assert [like.value for like in likes] == pytest.approx([0.8, 0.8])
+    assert [like.n for like in likes] == [220, 220]
+    assert (likes[0].low, likes[0].high) == pytest.approx((0.69, 0.877), abs=0.005)
+    assert difference(likes[0], likes[1]).value == pytest.approx(0)
+
+
+def test_places_are_compared_in_the_order_asked_for(province: Database) -> None:
+    found = compare(province, [TWO, ONE], MONTH, DISCLOSURE)
+    assert [side.place for side in found.sides] == [TWO, ONE]
+    assert [side.difference is None for side in found.sides] == [True, False]
+    first, second = found.sides
+    assert first.reading.figure is not None
+    assert second.reading.figure is not None
+    a, b = first.reading.figure.overall.share, second.reading.figure.overall.share
+    assert a is not None
+    assert b is not None
+    assert second.difference is not None
+    assert second.difference.value == pytest.approx(b.value - a.value)
+    back = compare(province, [ONE, TWO], MONTH, DISCLOSURE).sides[1].difference
+    assert back is not None
+    assert (back.low, back.high) == pytest.approx((-second.difference.high, -second.difference.low))
+
+
+def test_only_what_all_places_have_is_held_against_each_other(province: Database) -> None:
+    found = compare(province, [ONE, TWO], QUARTER, DISCLOSURE)
+    assert {month for month, _ in found.parts} == {"2026-08", "2026-09"}
+    likes = [side.like for side in found.sides]
+    assert all(isinstance(like, Like) and 0.8 <= like.covered <= 1 for like in likes)
+    assert likes[0] is not None
+    assert likes[1] is not None
+    assert math.isclose(likes[0].covered, likes[1].covered)
+
+
+@pytest.mark.parametrize("place", [f"counter:{UNANIMOUS_COUNTER}", f"counter:{SIGNAL_COUNTER}"])
+def test_a_bound_and_a_signal_have_no_difference(province: Database, place: str) -> None:
+    for order in ([ONE, place], [place, ONE]):
+        found = compare(province, order, MONTH, DISCLOSURE)
+        assert [side.difference for side in found.sides] == [None, None]
+        assert [side.like_difference for side in found.sides] == [None, None]
+
+
+def test_a_place_and_one_inside_it_have_no_difference(province: Database) -> None:
+    inside = frozenset({(ONE, AREA)})
+    found = compare(province, [AREA, ONE, TWO], MONTH, DISCLOSURE, overlapping=inside)
+    assert [side.difference is None for side in found.sides] == [True, True, False]
+
+
+def test_ballots_and_scores_stand_beside_each_other_where_both_may_be_printed(province: Database) -> None:
+    asked = [AREA, ONE, f"counter:{SIGNAL_COUNTER}", "unit:absent"]
+    found = {row.place: row for row in agreement(province, asked, MONTH, DISCLOSURE)}
+    assert set(found) == {AREA, ONE}
+    row = found[ONE]
+    reading = compare(province, [ONE, TWO], MONTH, DISCLOSURE).sides[0].reading
+    assert reading.standing is Standing.FIGURE
+    assert reading.figure is not None
+    assert row.ballots is not None
+    assert row.scores is not None
+    assert row.ballots.n == reading.figure.overall.channels["kiosk"].n
+    assert row.ballots.value == row.ballots.satisfied / row.ballots.n
+    # Calibrated on ballots of the same kind of people: the mean of the scores is near the ballots' share.
+    assert row.scores.value == pytest.approx(row.ballots.value, abs=0.1)
+    assert row.calibrations
