@@ -9,6 +9,7 @@
 5. Figures: every published figure, recomputed from the releases, to the last digit.
 6. The index: its released sums from signals and edges' logs, its figures from the released sums.
 7. Stops: how often captures were stopped or not asked for, counted again from the edges' logs.
+8. The privacy budget: what the private releases of each month cost together, and what may leave at all.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from api import audit_index
+from api import audit_index, privacy_budget
 from api.audit_finding import Finding
 from api.audit_finding import names_of as _names
 from api.audit_folder import (
@@ -59,6 +60,7 @@ from consent.tiles import CHECKPOINT, FolderReport, check_folder, read_entries
 LATE: Final = timedelta(hours=24)
 """A committed signal that has not arrived so long after the session's end is missing."""
 _SIGNAL_CATEGORY: Final = "signal"
+_BUDGET: Final = "privacy budget"
 
 Progress = Callable[[str, int, int], None]
 """Told of a part's name, of what is done and of what there is."""
@@ -170,7 +172,7 @@ def verify(folder: Path, trust: Trust | None = None, *, progress: Progress | Non
         kept_from=None if kept_from is None else local_time(kept_from).date(),
     )
     findings += (audited.sums(), audit_index.figures(index, read_index(folder), about.minimum_n))
-    findings.append(_stops(sessions.stops.document(), read_stops(folder)))
+    findings += (_stops(sessions.stops.document(), read_stops(folder)), _budget(leaves))
     return AuditReport(tuple(findings))
 
 
@@ -436,6 +438,15 @@ def _stops(computed: Mapping[str, Mapping[str, int]], stated: Any) -> Finding:  
         f"{sums['services']} services, {sums['accompanied-child']} with a child declared, "
         f"{sums['second-face']} ended by a second face, counted again",
     )
+
+
+def _budget(leaves: Sequence[Mapping[str, Any]]) -> Finding:
+    wrong = privacy_budget.faults(leaves)
+    if wrong:
+        return Finding(_BUDGET, False, f"{len(wrong)} faults: {_names(wrong)}")
+    charges = privacy_budget.charges(leaves)
+    months = len({charge.month for charge in charges})
+    return Finding(_BUDGET, True, f"{len(charges)} private releases of {months} months, within their limits")
 
 
 def _count(value: object) -> int:

@@ -17,13 +17,15 @@ from api.audit_finding import Finding, names_of
 from api.audit_folder import ExportedSignal
 from api.figures import day_of
 from api.index.calibrations import Calibrations, KeptCalibration
-from api.index.cells import CONSENTED, PASSIVE, POOLED, REST, SCORED, Cell, Member, due
+from api.index.cells import CONSENTED, PASSIVE, POOLED, REST, SCORED, Cell, Member
 from api.index.counting import scores_to_set_aside
 from api.index.errors import IndexRefused
 from api.index.formula import KIOSK, Formula, from_document
 from api.index.ledger import COUNTS, LedgerRecount
 from api.index.model_key import model_key
 from api.index.publication import documents, newest
+from api.index.releases import REVISION
+from api.index.revisions import LATER, due, may_come_later
 from api.log import Kind
 from api.schema import ppm
 from api.statistics.errors import StatisticsError
@@ -39,11 +41,13 @@ class Released:
     Attributes:
         cells: Every revision, in the order of the log, each with the fewest people of its release.
         formulas: The formulas of the releases and those decided since.
+        later: Month and key of the cells that came after the first release of their month.
     """
 
     cells: tuple[tuple[Cell, int], ...]
     formulas: tuple[Formula, ...]
     calibrations: Mapping[int, KeptCalibration]
+    later: frozenset[tuple[date, str]] = frozenset()
 
     @classmethod
     def of(cls, leaves: Iterable[Mapping[str, Any]]) -> Released:
@@ -55,10 +59,19 @@ class Released:
         cells: list[tuple[Cell, int]] = []
         formulas: dict[int, Formula] = {}
         calibrations: dict[int, KeptCalibration] = {}
-        for leaf in leaves:
+        later: set[tuple[date, str]] = set()
+        begun: dict[date, int] = {}
+        for place, leaf in enumerate(leaves):
             try:
                 if leaf["kind"] == Kind.INDEX_RELEASE:
-                    cells += [(Cell.parse(cell), int(leaf["minimum_n"])) for cell in leaf["cells"]]
+                    found = [Cell.parse(cell) for cell in leaf["cells"]]
+                    cells += [(cell, int(leaf["minimum_n"])) for cell in found]
+                    month = date.fromisoformat(leaf["month"])
+                    # The entries of a first release follow each other: they are of one transaction.
+                    if leaf["left_out"] == REVISION or begun.setdefault(month, place) != place:
+                        later |= {(cell.month, cell.key) for cell in found if cell.revision == 1}
+                    else:
+                        begun[month] = place + 1
                 if leaf["kind"] in {Kind.INDEX_RELEASE, Kind.INDEX_FORMULA}:
                     formula = from_document(leaf["formula"])
                     formulas[formula.version] = formula
@@ -71,7 +84,8 @@ class Released:
                 raise IndexRefused(
                     f"an entry of the log about the index cannot be read: {error!r}"
                 ) from error
-        return cls(tuple(cells), tuple(formulas[version] for version in sorted(formulas)), calibrations)
+        decided = tuple(formulas[version] for version in sorted(formulas))
+        return cls(tuple(cells), decided, calibrations, frozenset(later))
 
     def sizes(self) -> list[tuple[UUID, int]]:
         """Return up to where which edge's log stands behind the sums."""
@@ -127,7 +141,11 @@ class IndexAudit:
         homes: dict[tuple[date, str, str, date], str] = {}
         for cell, minimum_n in self._released.cells:
             old = before.get((cell.month, cell.key))
-            fault = _rule_fault(cell, old, minimum_n)
+            later = (cell.month, cell.key) in self._released.later
+            fault = _rule_fault(cell, old, minimum_n, later=later)
+            if later and old is None and not fault:
+                there = [item for (month, _), item in before.items() if month == cell.month]
+                fault = "" if may_come_later(cell, there) else "it came later and tells what people said"
             for member in cell.members:
                 home = cell.month, cell.channel, member.counter, member.first
                 if homes.setdefault(home, cell.key) != cell.key:
@@ -253,12 +271,13 @@ def _scores(cell: Cell) -> dict[str, int]:
     }
 
 
-def _rule_fault(cell: Cell, old: Cell | None, minimum_n: int) -> str:
+def _rule_fault(cell: Cell, old: Cell | None, minimum_n: int, *, later: bool) -> str:
     """Return what a release did against its own rules."""
     ballots = {name: cell.sums.get(f"{name}.n", 0) for name in cell.strata}
     visits = {name: cell.sums.get(f"{name}.visits", 0) for name in cell.strata}
     told_apart = cell.channel == KIOSK and cell.strata != (POOLED,)
     agreed = sum(visits.get(name, 0) for name in (SCORED, CONSENTED))
+    first = old.printed_first if old is not None else LATER if later else None
     faults = (
         ("it is of no month", cell.month.day != 1),
         (f"it stands on fewer than {minimum_n} ballots", min(ballots.values(), default=0) < minimum_n),
@@ -276,6 +295,7 @@ def _rule_fault(cell: Cell, old: Cell | None, minimum_n: int) -> str:
             "it was released again for too few people",
             old is not None and not due(cell, old, minimum_n),
         ),
+        ("it tells of another first release", cell.first != first),
     )
     return next((text for text, wrong in faults if wrong), "")
 

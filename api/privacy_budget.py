@@ -8,9 +8,12 @@ what only one of them may. Whoever has the log recomputes every month (`faults`)
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Any, Final
 
 from api import log
@@ -28,6 +31,7 @@ from api.statistics.private_release import (
 )
 from api.statistics.suppression_lattice import Table
 
+_MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _ROWS_AN_ENTRY: Final = 300
 """An entry of the log has at most 65,535 bytes (C2SP)."""
 
@@ -123,18 +127,23 @@ def budgets(database: Database) -> tuple[MonthBudget, ...]:
     """Return every month with a private release, newest first: what a page about the budget shows."""
     with database.transaction() as connection:
         found = _releases(_bodies(connection))
-    charges = [release.charge for release in found]
-    months = sorted({charge.month for charge in charges}, reverse=True)
+    spent = [release.charge for release in found]
+    months = sorted({charge.month for charge in spent}, reverse=True)
     return tuple(
         MonthBudget(
             month,
             LIMIT_MILLI,
-            LIMIT_MILLI - left(charges, month),
-            left(charges, month),
+            LIMIT_MILLI - left(spent, month),
+            left(spent, month),
             tuple(release for release in found if release.charge.month == month),
         )
         for month in months
     )
+
+
+def charges(bodies: Iterable[Mapping[str, Any]]) -> tuple[Charge, ...]:
+    """Return what the private releases among the entries of a log cost, in order."""
+    return tuple(release.charge for release in _releases(enumerate(_chosen(bodies))))
 
 
 def faults(bodies: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -143,31 +152,45 @@ def faults(bodies: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     Args:
         bodies: Entries of the log in order; those of other kinds are left out.
     """
-    chosen = [body for body in bodies if body["kind"] == log.Kind.PRIVATE_RELEASE]
+    chosen = _chosen(bodies)
     try:
         releases = _releases(enumerate(chosen))
+        parts = [int(body["part"]) for body in chosen]
     except (KeyError, TypeError, ValueError) as error:
         return (f"a private release cannot be read: {error!r}",)
-    charges = [release.charge for release in releases]
-    found = [
-        f"{month}: more ε was spent than {LIMIT_MILLI / 1000:g}, by {-left(charges, month) / 1000:g}"
-        for month in sorted({charge.month for charge in charges})
-        if left(charges, month) < 0
+    spent = [release.charge for release in releases]
+    months = sorted({charge.month for charge in spent})
+    found = [f"{month}: is no month" for month in months if not _MONTH.fullmatch(month)]
+    found += [
+        f"{month}: more ε was spent than {LIMIT_MILLI / 1000:g}, by {-left(spent, month) / 1000:g}"
+        for month in months
+        if left(spent, month) < 0
     ]
-    names = [(charge.month, charge.level, charge.statistic) for charge in charges]
+    names = [(charge.month, charge.level, charge.statistic) for charge in spent]
     found += [
         f"{' '.join(name)}: drawn more than once" for name in sorted(set(names)) if names.count(name) > 1
     ]
     found += [
-        f"{charge.month} {charge.level}: ε is not above 0" for charge in charges if charge.epsilon_milli < 1
+        f"{charge.month} {charge.level}: ε is not above 0" for charge in spent if charge.epsilon_milli < 1
     ]
-    found += [
-        f"{release.charge.month} {row.place}: {row.satisfied} of {row.n} may not be exported"
-        for release in releases
-        for row in release.rows
-        if row.n < FEWEST_N or not 0 <= row.satisfied <= row.n
-    ]
+    if any(part and part != before + 1 for before, part in pairwise((-1, *parts))):
+        found.append("a part of a release is missing, or stands twice")
+    for release in releases:
+        where = f"{release.charge.month} {release.charge.level}"
+        epsilon = release.charge.epsilon_milli
+        fewest = Mechanism(epsilon, release.most_ballots).fewest() if epsilon > 0 else FEWEST_N
+        places = Counter(row.place for row in release.rows)
+        found += [f"{where} {place}: drawn more than once" for place, n in sorted(places.items()) if n > 1]
+        found += [
+            f"{release.charge.month} {row.place}: {row.satisfied} of {row.n} may not be exported"
+            for row in release.rows
+            if row.n < fewest or not 0 <= row.satisfied <= row.n
+        ]
     return tuple(found)
+
+
+def _chosen(bodies: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [body for body in bodies if body["kind"] == log.Kind.PRIVATE_RELEASE]
 
 
 def _body(

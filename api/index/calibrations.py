@@ -4,13 +4,16 @@ One curve for one set of models, pooled over counters. It is fitted on the pairs
 that month and later ones, so that no ballot bends the curve under its own score. A pair exists only while
 both its halves do: an erased session is in no later fit. Where the gate is closed the version is kept
 and logged all the same, and the scores of those models take no part in figures.
+
+Two versions that differ by one pair would give that pair away to whoever has both. So there is a next one
+only where at least `FEWEST_CHANGED` pairs came or went; until then the last stands, as released sums do.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
@@ -29,13 +32,16 @@ from inference.signal import Criterion, ModelVersion
 
 FEWEST_PAIRS: Final = 30
 """Below, nothing is fitted: the parameters would tell of single people, and the gate could not open."""
+FEWEST_CHANGED: Final = 10
+"""By so many pairs at least two versions for the same models differ."""
 _MODELS: Final = TypeAdapter(tuple[ModelVersion, ...])
 _LOCK: Final = 0x63_61_6C_69
 _ALL_FOUR: Final = " AND ".join(f"b.{criterion.value}" for criterion in Criterion)
 # In the order of the ballots' ids, which has nothing to do with answers: the folds are taken by it.
 _PAIRS: Final = (
     "SELECT DISTINCT ON (b.session_id) (s.payload -> 'models')::text, s.score_ppm, "  # noqa: S608 - names are ours
-    f"{_ALL_FOUR}, b.ballot_id FROM ballots b JOIN signals s ON s.session_id = b.session_id "
+    f"{_ALL_FOUR}, (b.cast_at AT TIME ZONE '{DAY_ZONE}')::date, b.ballot_id "
+    "FROM ballots b JOIN signals s ON s.session_id = b.session_id "
     "AND s.counter = b.counter AND s.window_start > b.cast_at - interval '1 day' "
     "AND s.window_start <= b.cast_at "
     "WHERE b.session_id IS NOT NULL AND s.score_ppm IS NOT NULL "
@@ -117,7 +123,7 @@ def kept_calibrations(connection: Connection) -> tuple[KeptCalibration, ...]:
 
 
 def calibrate(database: Database, until: date) -> tuple[KeptCalibration, ...]:
-    """Fit a calibration for every set of models, and keep and log those that came out differently.
+    """Fit a calibration for every set of models, and keep and log those with enough pairs that are new.
 
     Args:
         database: Where pairs and versions are; no pair leaves it but through the curve.
@@ -128,19 +134,15 @@ def calibrate(database: Database, until: date) -> tuple[KeptCalibration, ...]:
     """
     with database.transaction() as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        newest = {
-            (item.model, item.calibration.until): item.calibration for item in kept_calibrations(connection)
-        }
+        newest = {item.model: item.calibration for item in kept_calibrations(connection)}
         row = connection.execute("SELECT coalesce(max(version), 0) FROM calibrations").fetchone()
         version = 0 if row is None else int(row[0])
         made = []
-        for (model, networks), (scores, satisfied) in sorted(_pairs(connection, until).items()):
-            if len(scores) < FEWEST_PAIRS:
-                continue
-            fitted = fit(model, until, scores, satisfied)
-            if newest.get((model, until)) == fitted:
+        for (model, networks), pairs in sorted(_pairs(connection, until).items()):
+            if len(pairs.scores) < FEWEST_PAIRS or pairs.changed_since(newest.get(model)) < FEWEST_CHANGED:
                 continue
             version += 1
+            fitted = fit(model, until, pairs.scores, pairs.satisfied)
             made.append(KeptCalibration(version, model, networks, fitted))
         for item in made:
             keep(connection, item)
@@ -169,18 +171,32 @@ def restore(connection: Connection, leaf: Mapping[str, Any]) -> int:
     ).rowcount
 
 
-def _pairs(
-    connection: Connection, until: date
-) -> dict[tuple[str, tuple[str, ...]], tuple[list[float], list[bool]]]:
-    found: dict[tuple[str, tuple[str, ...]], tuple[list[float], list[bool]]] = defaultdict(lambda: ([], []))
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Scores and ballots of the same sessions, and the days on which the ballots were cast."""
+
+    scores: list[float] = field(default_factory=list)
+    satisfied: list[bool] = field(default_factory=list)
+    days: list[date] = field(default_factory=list)
+
+    def changed_since(self, before: Calibration | None) -> int:
+        """Return by how many pairs, at least, these are others than those of a version."""
+        if before is None:
+            return len(self.scores)
+        return max(abs(len(self.scores) - before.n), sum(day >= before.until for day in self.days))
+
+
+def _pairs(connection: Connection, until: date) -> dict[tuple[str, tuple[str, ...]], _Pairs]:
+    found: dict[tuple[str, tuple[str, ...]], _Pairs] = defaultdict(_Pairs)
     named: dict[str, tuple[str, tuple[str, ...]]] = {}
     rows = connection.execute(_PAIRS, (until,)).fetchall()
-    for models, score, satisfied, _ in sorted(rows, key=lambda row: row[3]):
+    for models, score, satisfied, day, _ in sorted(rows, key=lambda row: row[4]):
         if models not in named:
             versions = _MODELS.validate_json(models)
             networks = tuple(sorted(f"{item.name} {item.version}" for item in versions))
             named[models] = (model_key(versions), networks)
-        scores, answers = found[named[models]]
-        scores.append(score / PPM)
-        answers.append(bool(satisfied))
+        pairs = found[named[models]]
+        pairs.scores.append(score / PPM)
+        pairs.satisfied.append(bool(satisfied))
+        pairs.days.append(day)
     return found

@@ -20,7 +20,7 @@ weights.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -142,6 +142,8 @@ class Cell:
         revision: 1 for the first release.
         strata: Names of its parts; ballots of each stand under `NAME.n`.
         places: Counters or units that are in it together.
+        first: Ballots, and satisfied ones, in the first release of the month; (0, 0) for a cell that came
+            later. None in that release itself: its own.
     """
 
     month: date
@@ -155,11 +157,25 @@ class Cell:
     places: int
     transactions: int | None
     basis: Basis
+    first: tuple[int, int] | None = None
 
     @property
     def ballots(self) -> int:
         """Ballots in it."""
         return sum(self.sums.get(f"{name}.n", 0) for name in self.strata)
+
+    @property
+    def satisfied(self) -> int:
+        """Those that were satisfied; of questionnaires, those of the criterion with the most."""
+        if self.channel == KIOSK:
+            return sum(self.sums.get(f"{name}.y.overall", 0) for name in self.strata)
+        best = max((value for name, value in self.sums.items() if name.endswith(".y")), default=0)
+        return min(best, self.sums.get(f"{POOLED}.n", 0))
+
+    @property
+    def printed_first(self) -> tuple[int, int]:
+        """Ballots, and satisfied ones, in the first release of the month."""
+        return (self.ballots, self.satisfied) if self.first is None else self.first
 
     def document(self) -> dict[str, Any]:
         """Return it as it stands in the log: whole numbers; squares of scores as text."""
@@ -181,6 +197,7 @@ class Cell:
             "calibrations": sorted(self.basis.calibrations),
             "models": sorted(self.basis.models),
             "software": sorted(self.basis.software),
+            "first": None if self.first is None else list(self.first),
         }
 
     @classmethod
@@ -202,6 +219,7 @@ class Cell:
                 frozenset(map(str, document["models"])),
                 frozenset(map(str, document["software"])),
             ),
+            _pair(document.get("first")),
         )
 
 
@@ -221,6 +239,7 @@ def partition(month: date, items: Sequence[Item], minimum_n: int) -> tuple[list[
         The cells, and how many counters or units are in none.
     """
     cells: list[Cell] = []
+    named: Counter[str] = Counter()
     waiting: dict[tuple[str, Path], list[Item]] = defaultdict(list)
     for item in items:
         waiting[item.channel, item.path].append(item)
@@ -228,12 +247,14 @@ def partition(month: date, items: Sequence[Item], minimum_n: int) -> tuple[list[
     while waiting:
         channel, path = max(waiting, key=lambda at: (len(at[1]), at))
         here = waiting.pop((channel, path))
-        for number, group in enumerate(_groups(here)):
+        for group in _groups(here):
             together = replace(_sum(group), path=path)
             chosen = shown(together, minimum_n)
             if chosen is not None:
-                key = f"{channel} {path[-1]}" + (f" {number + 1}" if number else "")
-                cells.append(_cell(month, key, together, chosen, len(group)))
+                key = f"{channel} {path[-1]}"
+                named[key] += 1  # a counter that moved has a cell at each of its places
+                number = f" {named[key]}" if named[key] > 1 else ""
+                cells.append(_cell(month, key + number, together, chosen, len(group)))
             elif path == (ALL,):
                 left_out += len(group)
             else:
@@ -260,34 +281,11 @@ def shown(item: Item, minimum_n: int) -> tuple[tuple[str, ...], dict[str, int]] 
     return (POOLED,), quality | {f"{POOLED}.{key}": value for key, value in pooled.items() if key != "visits"}
 
 
-def due(new: Cell, old: Cell, minimum_n: int) -> bool:
-    """Tell whether a cell is released again: every sum that changes, changes by enough people at once."""
-    if new.strata != old.strata or {m.counter for m in new.members} != {m.counter for m in old.members}:
-        return False
-    moved = False
-    for names, counts in _revised(new):
-        more = sum(new.sums.get(name, 0) - old.sums.get(name, 0) for name in counts)
-        same = all(new.sums.get(name, 0) == old.sums.get(name, 0) for name in names)
-        if new.channel != KIOSK:  # an import that is withdrawn takes its ballots away
-            more = abs(more)
-        if 0 < more < minimum_n or more < 0 or (more == 0 and not same):
-            return False
-        moved = moved or more > 0
-    return moved
-
-
-def _revised(cell: Cell) -> list[tuple[list[str], list[str]]]:
-    """Return groups of sums, each with the counts of the people behind it."""
-    names = [name for name in cell.sums if name not in QUALITY]
-    found = [
-        ([name for name in names if name.startswith(f"{stratum}.") and ".y." in name], [f"{stratum}.n"])
-        for stratum in cell.strata
-    ]
-    if cell.channel != KIOSK:
-        return [([name[:-2] + ".y"], [name]) for name in names if name.endswith(".n")]
-    if f"{SCORED}.f" in cell.sums:
-        found.append(([], [f"{SCORED}.n", f"{PASSIVE}.n"]))
-    return found
+def _pair(document: Sequence[int] | None) -> tuple[int, int] | None:
+    if document is None:
+        return None
+    n, satisfied = document
+    return int(n), int(satisfied)
 
 
 def _groupings(sums: Sums) -> list[dict[str, tuple[str, ...]]]:

@@ -7,9 +7,9 @@ whole millionths first, so that sums are exact and the same in every order.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -181,7 +181,13 @@ def _count_counters(
         place.ledger[edge] = int(size)
         for name, count in zip(_LEDGER_COUNTS, counts, strict=True):
             place.sums[name] += int(count)
-    return [_item(counter, path, place, aside.get(counter, ())) for (counter, path), place in found.items()]
+    elsewhere: dict[str, set[date]] = defaultdict(set)
+    for (counter, _), place in found.items():
+        elsewhere[counter] |= place.days
+    return [
+        _item(counter, path, place, aside.get(counter, ()), elsewhere[counter] - place.days)
+        for (counter, path), place in found.items()
+    ]
 
 
 def _count_ballots(
@@ -220,18 +226,29 @@ def _add_score(sums: dict[str, int], part: str, score_ppm: int) -> None:
     sums[f"{part}.ff"] += score_ppm * score_ppm
 
 
-def _item(counter: str, path: Path, place: _Place, aside: Sequence[date]) -> Item:
-    first, last = min(place.days), max(place.days)
-    member = Member(
-        counter,
-        first,
-        date.fromordinal(last.toordinal() + 1),
-        place.as_of,
-        tuple(day for day in aside if first <= day <= last),
-        place.ledger,
-    )
+def _item(
+    counter: str, path: Path, place: _Place, aside: Sequence[date], elsewhere: Collection[date]
+) -> Item:
+    members = []
+    for first, last in _stretches(place.days, elsewhere):
+        days = tuple(day for day in aside if first <= day <= last)
+        until = last + timedelta(days=1)
+        members.append(Member(counter, first, until, place.as_of, days, place.ledger))
     basis = Basis(frozenset(place.calibrations), frozenset(place.models), frozenset(place.software))
-    return Item(KIOSK, path, dict(place.sums), (member,), None, basis)
+    return Item(KIOSK, path, dict(place.sums), tuple(members), None, basis)
+
+
+def _stretches(days: Collection[date], elsewhere: Collection[date]) -> list[tuple[date, date]]:
+    """Return first and last days of the times at a place, between which the counter was elsewhere."""
+    found: list[tuple[date, date]] = []
+    for day in sorted({*days, *elsewhere}):
+        if day in elsewhere:
+            found.append((day, day))
+        elif found and found[-1][0] not in elsewhere:
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return [item for item in found if item[0] not in elsewhere]
 
 
 def _with_transactions(items: Sequence[Item], by_unit: Mapping[str, int]) -> list[Item]:

@@ -2,8 +2,10 @@
 
 The cells have enough people each, so no sum of them is about a few. What remains is unanimity: where all
 said the same, a figure tells what each said. `api.statistics.suppression` decides on the table of every
-month, from the released sums alone, so that an auditor comes to the same decision. A quarter and a year
-are made of the months in which the place itself is printed.
+month, from the released sums alone, so that an auditor comes to the same decision. It decides once, on the
+first release: were a place opened by a revision, the new print less the old one would tell what was hidden.
+Cells that come later are mute by themselves (`api.index.cells.unanimous`) and so open nothing. A quarter and
+a year are made of the months in which the place itself is printed.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from api.index.cells import POOLED, Cell
+from api.index.cells import Cell
 from api.index.figures import Figure, figure_of
-from api.index.formula import KIOSK, Formula, choose
+from api.index.formula import Formula, choose
 from api.index.period import Period, Span
 from api.index.places import ALL, Path
 from api.statistics import suppression
@@ -43,8 +45,10 @@ def hidden_places(cells: Iterable[Cell], minimum_n: int) -> Hidden:
         by_month[cell.month].append(cell)
     hidden: set[tuple[date, str]] = set()
     for month, mine in by_month.items():
-        groups = tuple((cell.key, cell.path, cell.ballots, _satisfied(cell)) for cell in mine)
-        hidden |= {(month, place) for place in _hidden_in(month, groups, minimum_n)}
+        first = ((cell, *cell.printed_first) for cell in mine)
+        groups = tuple((cell.key, cell.path, n, satisfied) for cell, n, satisfied in first if n)
+        if groups:
+            hidden |= {(month, place) for place in _hidden_in(month, groups, minimum_n)}
     return frozenset(hidden)
 
 
@@ -119,11 +123,3 @@ def _table(groups: Sequence[_Group], month: date) -> Table:
         for place, inside in sorted(members.items())
     ]
     return Table(atoms, tuple(table_cells), dict(sorted(parents.items())))
-
-
-def _satisfied(cell: Cell) -> int:
-    """Return the ballots that were satisfied; of questionnaires, those of the criterion with the most."""
-    if cell.channel == KIOSK:
-        return sum(cell.sums.get(f"{name}.y.overall", 0) for name in cell.strata)
-    best = max((value for name, value in cell.sums.items() if name.endswith(".y")), default=0)
-    return min(best, cell.sums.get(f"{POOLED}.n", 0))

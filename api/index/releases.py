@@ -2,9 +2,9 @@
 
 A month is released once it has been over for `SETTLING_DAYS`, so that signals, ballots and edges' logs have
 arrived. Its cells and what they were counted from become leaves of the centre's log in the transaction that
-keeps them. A cell is released again, as its next revision, only when every sum that changes has grown by
-as many people as a figure must stand on; who is in a cell stays as it was, so that no two revisions can be
-subtracted. Counters that come later are cells of their own where they are enough.
+keeps them. A cell is released again, as its next revision, only when what was added could be published by
+itself (`api.index.revisions`); who is in a cell stays as it was. Counters, and questionnaires of units, that
+come later are cells of their own where they are enough.
 
 An erasure after the release leaves the sums over many people as they are, as it does for days; the session
 is in no later release, in no later calibration, and an auditor sees how many are gone.
@@ -12,8 +12,8 @@ is in no later release, in no later calibration, and an auditor sees how many ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -23,14 +23,17 @@ from psycopg.types.json import Jsonb
 from api import log
 from api.database import Connection, Database
 from api.index.calibrations import Calibrations, kept_calibrations
-from api.index.cells import Cell, Item, due, partition
+from api.index.cells import Cell, partition
 from api.index.counting import count_month
 from api.index.errors import IndexRefused
 from api.index.formula import choose, document_of, kept_formulas
+from api.index.revisions import revisions
 from api.schema import next_month
 
 SETTLING_DAYS: Final = 3
 """Days after a month in which late arrivals still belong to its first release."""
+REVISION: Final = -1
+"""Stands for the number of those left out where a released month was looked at again."""
 _LOCK: Final = 0x69_64_78_72
 _LEAF_BYTES: Final = 40_000
 """An entry of the log has at most 65,535 bytes (C2SP)."""
@@ -46,7 +49,7 @@ class MonthRelease:
 
     Attributes:
         cells: New cells and new revisions.
-        left_out: Counters and units that are too few even together; -1 where nothing was released.
+        left_out: Counters and units that are too few even together; `REVISION` for a released month.
         formula: Version of the formula that holds in the month.
     """
 
@@ -95,16 +98,22 @@ def release_month(database: Database, month: date, *, today: date, minimum_n: in
         settled = next_month(month.replace(day=1)) + timedelta(days=SETTLING_DAYS)
         raise IndexRefused(f"{month:%Y-%m} is released from {settled} on: late sessions still arrive")
     with database.transaction() as connection:
-        calibrations = Calibrations.for_month(kept_calibrations(connection), month)
+        kept = kept_calibrations(connection)
+        released = kept_cells(connection, [month])
+    if released:  # with other curves every score would change, and no difference would be of few people
+        used = frozenset().union(*(cell.basis.calibrations for cell in released))
+        kept = tuple(item for item in kept if item.version in used)
+    calibrations = Calibrations.for_month(kept, month)
     items = count_month(database, month, calibrations, minimum_n=minimum_n)
     with database.transaction() as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         formula = choose(kept_formulas(connection), month)
         before = {cell.key: cell for cell in kept_cells(connection, [month])}
         if before:
-            cells, left_out = _revisions(items, before, month, minimum_n), -1
+            cells, left_out = revisions(items, before, month, minimum_n), REVISION
         else:
-            cells, left_out = partition(month, items, minimum_n)
+            made, left_out = partition(month, items, minimum_n)
+            cells = tuple(made)
         body = {
             "month": month.isoformat(),
             "minimum_n": minimum_n,
@@ -112,7 +121,7 @@ def release_month(database: Database, month: date, *, today: date, minimum_n: in
             "formula": document_of(formula),
         }
         _keep(connection, cells, body)
-    return MonthRelease(month, tuple(cells), left_out, formula.version)
+    return MonthRelease(month, cells, left_out, formula.version)
 
 
 def kept_cells(connection: Connection, months: Sequence[date], place: str | None = None) -> tuple[Cell, ...]:
@@ -134,39 +143,6 @@ def restore(connection: Connection, leaf: Mapping[str, Any]) -> int:
         cell = Cell.parse(document)
         added += _insert(connection, cell, int(leaf["index"]), leaf["logged_at"])
     return added
-
-
-def _revisions(items: Iterable[Item], before: Mapping[str, Cell], month: date, minimum_n: int) -> list[Cell]:
-    """Return the cells that may be released again, with the same people's counters in each as before."""
-    home: dict[tuple[str, str], str] = {}
-    for cell in before.values():
-        for member in cell.members:
-            home[cell.channel, member.counter] = cell.key
-    grouped: dict[str, list[Item]] = {}
-    for item in items:
-        counters = {home.get((item.channel, member.counter)) for member in item.members}
-        own = f"{item.channel} {item.path[-1]}"
-        if len(counters) == 1 and None not in counters:
-            grouped.setdefault(str(counters.pop()), []).append(item)
-        elif not item.members and own in before and before[own].places == 1:
-            grouped.setdefault(own, []).append(item)
-    made = []
-    for key, group in sorted(grouped.items()):
-        old = before[key]
-        together, _ = partition(month, [replace(item, path=old.path) for item in group], minimum_n)
-        made += [
-            replace(new, revision=old.revision + 1)
-            for new in together
-            if new.key == key and due(new, old, minimum_n)
-        ]
-    known = set(home)
-    late = [
-        item
-        for item in items
-        if item.members and all((item.channel, member.counter) not in known for member in item.members)
-    ]
-    fresh, _ = partition(month, late, minimum_n)
-    return made + [cell for cell in fresh if cell.places == 1 and cell.key not in before]
 
 
 def _keep(connection: Connection, cells: Sequence[Cell], body: Mapping[str, Any]) -> None:

@@ -3,8 +3,9 @@
 Whoever keeps the old print reads the new one as old plus added. So the pattern stays: what was hidden stays
 hidden, what was shown stays shown, and the *added* ballots must be publishable in that pattern by themselves:
 each shown cell grew by nothing or by at least the smallest group, not unanimously, and no small addition to a
-hidden cell can be found out. Otherwise the first publication stands. What was erased is never taken out of a
-published sum again (api.releases says why).
+hidden cell can be found out. A cell that was printed as a bound does not grow: its new number less what was
+added would be the number behind the bound. Otherwise the first publication stands. What was erased is never
+taken out of a published sum again (api.releases says why).
 
 Hidden cells stay protected under both prints together: every other world of the old table, with the true
 additions put on top, prints both.
@@ -12,10 +13,8 @@ additions put on top, prints both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypeAlias
 
-from api.disclosure import nearly_unanimous
 from api.statistics.suppression import Suppressed, Verdict, block_of, need_of
 from api.statistics.suppression_lattice import Cell, Counts, Table
 
@@ -41,7 +40,8 @@ def revised(before: Suppressed, after: Table) -> Suppressed | None:
         counts = added.counts(cell)
         if (cell.place, cell.window) in shown:
             kept.append(Verdict.SHOWN)
-            if counts.n < fewest or counts.satisfied in {0, counts.n}:
+            bound = verdicts[cell.place, cell.window] is Verdict.BOUND
+            if bound or counts.n < fewest or counts.satisfied in {0, counts.n}:
                 return None
         else:
             kept.append(Verdict.FEW)
@@ -50,15 +50,9 @@ def revised(before: Suppressed, after: Table) -> Suppressed | None:
     block = block_of(added, before.rule, kept, range(len(added.atoms)), exact=True)
     if len(block.protected(needs)) < len(needs):
         return None
-    return Suppressed(after, before.rule, tuple(_verdict(after, cell, verdicts) for cell in after.cells))
-
-
-def _verdict(after: Table, cell: Cell, before: Mapping[_Name, Verdict]) -> Verdict:
-    known = before.get((cell.place, cell.window), Verdict.COMPLEMENTARY)  # a new cell is not opened
-    if known not in {Verdict.SHOWN, Verdict.BOUND}:
-        return known
-    counts = after.counts(cell)
-    return Verdict.BOUND if nearly_unanimous(counts.n, counts.satisfied) else Verdict.SHOWN
+    # A new cell is not opened.
+    names = ((cell.place, cell.window) for cell in after.cells)
+    return Suppressed(after, before.rule, tuple(verdicts.get(name, Verdict.COMPLEMENTARY) for name in names))
 
 
 def _added(before: Table, after: Table) -> Table | None:
@@ -85,10 +79,11 @@ def _added(before: Table, after: Table) -> Table | None:
 
 
 def _by_atom(table: Table) -> dict[_Name, tuple[int, Counts]]:
-    """Return counter and day -> the smallest group of that name, with its counts."""
+    """Return place and window -> the smallest group of that name, with its counts."""
     inner = set(table.parents.values())
+    finest = max((len(cell.window) for cell in table.cells), default=0)  # days, or the months of the index
     return {
         (cell.place, cell.window): (cell.members[0], table.atoms[cell.members[0]])
         for cell in table.cells
-        if cell.place not in inner and len(cell.window) == len("2026-03-01")
+        if cell.place not in inner and len(cell.window) == finest
     }

@@ -8,7 +8,14 @@ from datetime import date
 import pytest
 
 from api.database import Database
-from api.index.calibrations import FEWEST_PAIRS, Calibrations, KeptCalibration, calibrate, kept_calibrations
+from api.index.calibrations import (
+    FEWEST_CHANGED,
+    FEWEST_PAIRS,
+    Calibrations,
+    KeptCalibration,
+    calibrate,
+    kept_calibrations,
+)
 from api.index.worker import keep_up
 from api.statistics.reliability import Gate
 from tests.api.simulated_centre import KEY_A, KEY_B, MODEL_B, SimulatedCentre, Visits
@@ -44,19 +51,44 @@ def test_each_set_of_models_has_a_curve_of_its_own(database: Database, centre: S
     assert Calibrations.for_month(kept, UNTIL).by_model == {}, "a closed gate lets no score in"
 
 
-def test_an_erased_session_is_in_no_later_fit(database: Database, centre: SimulatedCentre) -> None:
-    centre.serve("quay-1", MONTH, FEWEST_PAIRS + 1, EVERYBODY)
+def test_an_erased_session_is_in_no_later_fit_and_no_version_tells_of_it_alone(
+    database: Database, centre: SimulatedCentre
+) -> None:
+    """Two versions that differ by one pair would give it away; ten at once do not."""
+    centre.serve("quay-1", MONTH, FEWEST_PAIRS + FEWEST_CHANGED, EVERYBODY)
     (first,) = calibrate(database, UNTIL)
-    with database.transaction() as connection:
-        connection.execute(
-            "DELETE FROM signals WHERE session_id = (SELECT min(session_id::text)::uuid FROM signals)"
-        )
+    for erased in range(1, FEWEST_CHANGED + 1):
+        assert calibrate(database, UNTIL) == ()
+        with database.transaction() as connection:
+            connection.execute(
+                "DELETE FROM signals WHERE session_id = (SELECT min(session_id::text)::uuid FROM signals)"
+            )
+        if erased < FEWEST_CHANGED:
+            assert calibrate(database, UNTIL) == (), erased
     (second,) = calibrate(database, UNTIL)
-    assert (first.calibration.n, second.calibration.n) == (FEWEST_PAIRS + 1, FEWEST_PAIRS)
+    assert (first.calibration.n, second.calibration.n) == (FEWEST_PAIRS + FEWEST_CHANGED, FEWEST_PAIRS)
     assert (first.version, second.version) == (1, 2)
     with database.transaction() as connection:
         connection.execute("UPDATE ballots SET session_id = NULL")
     assert calibrate(database, UNTIL) == (), "nothing is fitted to few pairs"
+
+
+@pytest.mark.parametrize(("came", "versions"), [(FEWEST_CHANGED - 1, 0), (FEWEST_CHANGED, 1)])
+def test_the_next_month_has_a_version_where_enough_came(
+    database: Database, centre: SimulatedCentre, came: int, versions: int
+) -> None:
+    """As many as came may have been removed by the retention: the number of pairs alone would not tell."""
+    centre.serve("quay-1", MONTH, 60, EVERYBODY)
+    calibrate(database, UNTIL)
+    centre.serve("quay-1", UNTIL, came, EVERYBODY)
+    with database.transaction() as connection:
+        connection.execute(
+            "DELETE FROM signals WHERE session_id IN "
+            "(SELECT session_id FROM signals ORDER BY window_start LIMIT %s)",
+            (came,),
+        )
+    made = calibrate(database, date(2026, 7, 1))
+    assert [item.calibration.n for item in made] == [60] * versions
 
 
 def test_no_pair_is_in_the_log(database: Database, centre: SimulatedCentre) -> None:

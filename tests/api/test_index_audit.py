@@ -24,7 +24,10 @@ from api.index.cells import Cell, Item, Sums, partition
 from api.index.errors import IndexRefused
 from api.index.ledger import LedgerRecount
 from api.index.releases import MonthRelease, release_month
+from api.privacy_budget import release_privately
 from api.statistics.calibration import fit
+from api.statistics.private_release import Mechanism
+from api.statistics.suppression_lattice import Counts, month_table
 from tests.api.audited_centre import COUNTER, MINIMUM_N, TODAY, AuditedCentre
 from tests.api.senders import Edge
 from tests.api.simulated_centre import KEY_A
@@ -205,3 +208,32 @@ def test_a_release_is_put_back_after_a_restore(busy: AuditedCentre, database: Da
 def test_a_month_is_not_released_before_it_has_settled(database: Database) -> None:
     with pytest.raises(IndexRefused, match="2026-12-04 on"):
         release_month(database, MONTH, today=date(2026, 12, 3), minimum_n=MINIMUM_N)
+
+
+def test_a_tampered_privacy_budget_is_found(centre: AuditedCentre) -> None:
+    """The operator draws once more than the month may bear, beside the one function that would refuse it."""
+    release_privately(
+        centre.database,
+        month_table({"all": None, "u": "all"}, {("u", date(2026, 3, 2)): Counts(500, 430)}),
+        ["u"],
+        level="unit",
+        statistic="satisfied",
+        mechanism=Mechanism(),
+        today=TODAY,
+        actor="@test",
+    )
+    folder, _ = centre.export("honest")
+    report = verify(folder)
+    assert failed(report) == set()
+    assert told(report)["privacy budget"] == "1 private releases of 1 months, within their limits"
+    body = {"actor": "@test", "month": "2026-03", "level": "area", "statistic": "satisfied"}
+    with centre.database.transaction() as connection:
+        log.append(
+            connection,
+            log.Kind.PRIVATE_RELEASE,
+            body | {"epsilon_milli": 250, "most_ballots": 1, "part": 0, "rows": []},
+        )
+    folder, _ = centre.export("tampered")
+    report = verify(folder)
+    assert failed(report) == {"privacy budget"}
+    assert "2026-03: more ε was spent than 1, by 0.25" in told(report)["privacy budget"]

@@ -187,6 +187,9 @@ def bodies(database: Database) -> list[dict[str, Any]]:
         ({"rows": [["u", 200, 201]]}, "may not be exported"),
         ({"rows": [["u", 200]]}, "cannot be read"),
         ({"most_ballots": 0}, "cannot be read"),
+        ({"month": "2026-3"}, "2026-3: is no month"),
+        ({"rows": [["u", 500, 400], ["u", 500, 402]]}, "2026-03 unit u: drawn more than once"),
+        ({"epsilon_milli": 500, "rows": [["u", 249, 200]]}, "200 of 249 may not be exported"),
     ],
 )
 def test_an_audit_finds_what_may_not_be(database: Database, change: dict[str, Any], message: str) -> None:
@@ -203,3 +206,15 @@ def test_an_audit_finds_a_release_that_was_drawn_twice(database: Database) -> No
     entries = bodies(database)
     found = faults([*entries, *(body for body in entries if body["kind"] == Kind.PRIVATE_RELEASE)])
     assert found == ("2026-03 unit satisfied: drawn more than once",)
+
+
+def test_an_audit_finds_a_second_draw_that_passes_for_a_part(database: Database) -> None:
+    """Rows drawn again under the same charge would otherwise read as more rows of one release."""
+    release(database)
+    entries = bodies(database)
+    (drawn,) = [body for body in entries if body["kind"] == Kind.PRIVATE_RELEASE]
+    found = faults([*entries, drawn | {"part": 1}])
+    assert found == ("2026-03 unit u: drawn more than once", "2026-03 unit w: drawn more than once")
+    assert faults([*entries, drawn | {"part": 2, "rows": [["x", 500, 400]]}]) == (
+        "a part of a release is missing, or stands twice",
+    )

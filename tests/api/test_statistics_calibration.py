@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from api.statistics.calibration import ISOTONIC_FROM, Calibration, Kind, fit
 from api.statistics.errors import CalibrationInvalid
-from api.statistics.isotonic import Isotonic
+from api.statistics.isotonic import FEWEST_A_STEP, Isotonic, fit_isotonic
 from api.statistics.platt import Platt
 from api.statistics.reliability import FEWEST_LABELS, MOST_ERROR, Gate, reliability
 
@@ -162,6 +162,43 @@ def test_wrong_labels_are_refused(scores: list[float], ballots: list[float]) -> 
 def test_corners_that_do_not_rise_are_refused(scores: tuple[float, ...], shares: tuple[float, ...]) -> None:
     with pytest.raises(CalibrationInvalid):
         Isotonic(scores, shares)
+
+
+@pytest.mark.parametrize("n", [200, ISOTONIC_FROM])
+def test_each_step_stands_on_ten_ballots_that_differ_and_on_nobody_s_score(n: int, seed: int) -> None:
+    scores, ballots = _labels(n, seed)
+    curve = fit_isotonic(scores, ballots)
+
+    assert len(curve.scores) > 3
+    assert not set(curve.scores) & set(scores.tolist())
+    for share in set(curve.shares):
+        places = [place for place, of in zip(curve.scores, curve.shares, strict=True) if of == share]
+        assert 0 < share < 1
+        # The ballots between the midpoints to the neighbouring steps are more than the step's own fewest.
+        below = [place for place, of in zip(curve.scores, curve.shares, strict=True) if of < share]
+        above = [place for place, of in zip(curve.scores, curve.shares, strict=True) if of > share]
+        low, high = max(below, default=-1), min(above, default=2)
+        assert np.sum((scores > low) & (scores < high)) >= FEWEST_A_STEP, places
+
+
+@pytest.mark.parametrize(
+    ("ballots", "places", "shares"),
+    [
+        ([1] + [0] * 9 + [1] * 9 + [0], (0.0475, 0.1475), (0.1, 0.9)),
+        ([0] * 10 + [1] * 10, (0.0475, 0.1475), (0.5, 0.5)),  # each half would be unanimous
+        ([1] + [0] * 9 + [1] * 4 + [0], (0.0725,), (1 / 3,)),  # fifteen ballots have one corner
+        ([1] + [0] * 9 + [1] * 19 + [0], (0.0475, 0.1475, 0.2475), (0.1, 0.95, 0.95)),
+        ([0] * 5 + [1] * 4, (0.0425,), (5 / 11,)),  # fewer than ten in all: two are added
+        ([1] * 30, (0.0475, 0.2475), (31 / 32, 31 / 32)),
+    ],
+)
+def test_steps_of_a_few_are_put_together(
+    ballots: list[int], places: tuple[float, ...], shares: tuple[float, ...]
+) -> None:
+    scores = np.array([0.0025 + place * 0.01 for place in range(len(ballots))])
+    curve = fit_isotonic(scores, np.array(ballots, dtype=np.float64))
+    assert curve.scores == pytest.approx(places)
+    assert curve.shares == pytest.approx(shares)
 
 
 @settings(max_examples=40)
