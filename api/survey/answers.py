@@ -6,27 +6,28 @@ Whoever shows them passes them through disclosure first.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
+import numpy as np
+
 from api.database import Connection
 from api.organisation.tree import CounterSpan, Period, UnitSpan, counter_spans, unit_spans
 from api.schema import DAY_ZONE
 from api.survey.channels import Channel
-from inference.signal import Criterion, Factor
-
-RATING_FACTORS: Final[Mapping[Criterion, Factor]] = {
-    Criterion.INFORMATION_FACILITIES: Factor.ACCESS,
-    Criterion.DOSSIER_RULES: Factor.PROCEDURE,
-    Criterion.OFFICER_ATTITUDE: Factor.OFFICER,
-    Criterion.TIME_COST: Factor.RESULT,
-}
-"""Criterion of the two-level rating -> factor it is counted under."""
-RATING: Final = "rating-1"
-"""The questionnaire of the kiosk."""
-PPM: Final = 1_000_000
+from api.survey.tally import (
+    RATING,
+    RATING_FACTORS,
+    CriterionCounts,
+    FactorCounts,
+    Tally,
+    forms_of,
+    levels_in,
+)
+from inference.signal import Factor
 
 _KIOSK_SPANS: Final = (
     f"spans AS (SELECT counter, (first::timestamp AT TIME ZONE '{DAY_ZONE}') AS since, "  # noqa: S608 - names are ours, values are bound
@@ -36,17 +37,17 @@ _KIOSK_SPANS: Final = (
     "kiosk AS (SELECT b.* FROM spans JOIN ballots b ON b.counter = spans.counter "
     "AND b.cast_at >= spans.since AND b.cast_at < spans.until)"
 )
-_SURVEY_SPANS: Final = (
-    "unit_spans AS (SELECT * FROM unnest(%(units)s::text[], %(unit_firsts)s::date[], "
-    "%(unit_untils)s::date[]) AS t(unit, first, until)), "
-    "surveyed AS (SELECT s.*, q.criteria, q.factors, q.levels AS scale, q.satisfied_from "
-    "FROM unit_spans JOIN survey_ballots s ON s.unit = unit_spans.unit AND s.day >= unit_spans.first "
-    "AND s.day < unit_spans.until JOIN questionnaires q ON q.version = s.questionnaire "
-    "WHERE %(counter)s::text IS NULL OR s.counter = %(counter)s)"
+# What a ballot says as one text, 0 where it says nothing: equal ballots are one row.
+_RATED: Final = " || ',' || ".join(
+    f"CASE WHEN b.{criterion.value} THEN 2 ELSE 1 END" for criterion in RATING_FACTORS
 )
-_RATINGS: Final = ", ".join(
-    f"('{factor.value}', '{criterion.value}', b.{criterion.value})"
-    for criterion, factor in RATING_FACTORS.items()
+_SAID: Final = (
+    f"WITH {_KIOSK_SPANS}, unit_spans AS (SELECT * FROM unnest(%(units)s::text[], %(unit_firsts)s::date[], "  # noqa: S608 - names are ours, values are bound
+    "%(unit_untils)s::date[]) AS t(unit, first, until)) "
+    f"SELECT 'kiosk', '{RATING}', {_RATED}, count(*) FROM kiosk b GROUP BY 3 UNION ALL "
+    "SELECT s.channel, s.questionnaire, array_to_string(s.levels, ',', '0'), count(*) "
+    "FROM unit_spans JOIN survey_ballots s ON s.unit = unit_spans.unit AND s.day >= unit_spans.first "
+    "AND s.day < unit_spans.until WHERE %(counter)s::text IS NULL OR s.counter = %(counter)s GROUP BY 1, 2, 3"
 )
 
 
@@ -65,54 +66,6 @@ class Scope:
         if (self.counter is None) == (self.node is None):
             msg = "a scope is a counter or a node of the tree"
             raise ValueError(msg)
-
-
-@dataclass(frozen=True, slots=True)
-class CriterionCounts:
-    """Answers to one criterion on one channel.
-
-    Attributes:
-        questionnaire: Version of the questionnaire.
-        by_level: Answers by level, from the lowest (very unsatisfied, or unsatisfied) to the highest.
-        satisfied: Answers on the levels that count as satisfied by the questionnaire's own default.
-    """
-
-    channel: Channel
-    questionnaire: str
-    factor: Factor
-    criterion: str
-    by_level: tuple[int, ...]
-    satisfied: int
-
-    @property
-    def n(self) -> int:
-        """Answers."""
-        return sum(self.by_level)
-
-
-@dataclass(frozen=True, slots=True)
-class FactorCounts:
-    """Ballots that answered at least one criterion of a factor, on one channel.
-
-    A ballot's own share y is its satisfied answers among its answers within the factor; the sums over
-    ballots give mean and variance with ballots, not answers, as units. Whole millionths, exact to 1 ppm.
-
-    Attributes:
-        factor: None for the whole ballot: every answer counts alike; for the two-level rating (four
-            criteria) y of the whole ballot is 1 when all are satisfied, else 0, as its rule says.
-        by_level: All answers of the factor by level.
-        ballots: n, the ballots behind it.
-        share_sum_ppm: Sum of y.
-        share_square_sum_ppm: Sum of y².
-    """
-
-    channel: Channel
-    questionnaire: str
-    factor: Factor | None
-    by_level: tuple[int, ...]
-    ballots: int
-    share_sum_ppm: int
-    share_square_sum_ppm: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,41 +143,20 @@ def answers_of(connection: Connection, scope: Scope, period: Period) -> Answers:
         period: Days in Viet Nam; the day of an imported ballot is the one its file gives.
     """
     values = _values(connection, scope, period)
-    criteria = connection.execute(
-        f"WITH {_KIOSK_SPANS}, {_SURVEY_SPANS}, answers AS ("  # noqa: S608 - names are ours, values are bound
-        f"SELECT 'kiosk' AS channel, '{RATING}' AS questionnaire, a.factor, a.criterion, "
-        "CASE WHEN a.satisfied THEN 2 ELSE 1 END AS level, 2 AS scale, 2 AS satisfied_from "
-        f"FROM kiosk b, LATERAL (VALUES {_RATINGS}) AS a(factor, criterion, satisfied) UNION ALL "
-        "SELECT s.channel, s.questionnaire, s.factors[a.position], s.criteria[a.position], a.level, s.scale, "
-        "s.satisfied_from FROM surveyed s, unnest(s.levels) WITH ORDINALITY AS a(level, position) "
-        "WHERE a.level IS NOT NULL) "
-        "SELECT channel, questionnaire, factor, criterion, scale, satisfied_from, level, count(*) "
-        "FROM answers GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 7",
-        values,
-    ).fetchall()
-    factors = connection.execute(
-        f"WITH {_KIOSK_SPANS}, {_SURVEY_SPANS}, answers AS ("  # noqa: S608 - names are ours, values are bound
-        f"SELECT b.ballot_id::text AS ballot, 'kiosk' AS channel, '{RATING}' AS questionnaire, a.factor, "
-        "a.satisfied, true AS rating "
-        f"FROM kiosk b, LATERAL (VALUES {_RATINGS}) AS a(factor, criterion, satisfied) UNION ALL "
-        "SELECT concat_ws('/', s.import_id, s.sheet, s.line), s.channel, s.questionnaire, "
-        f"s.factors[a.position], a.level >= s.satisfied_from, s.questionnaire = '{RATING}' "
-        "FROM surveyed s, unnest(s.levels) WITH ORDINALITY AS a(level, position) "
-        "WHERE a.level IS NOT NULL), "
-        "shares AS (SELECT channel, questionnaire, factor, CASE WHEN factor IS NULL AND rating "
-        "THEN CASE WHEN bool_and(satisfied) THEN 1.0 ELSE 0.0 END "
-        "ELSE avg(satisfied::int) END AS y FROM answers "
-        "GROUP BY GROUPING SETS ((ballot, channel, questionnaire, rating, factor), "
-        "(ballot, channel, questionnaire, rating))) "
-        "SELECT channel, questionnaire, factor, count(*), round(sum(y) * 1000000), "
-        "round(sum(y * y) * 1000000) FROM shares GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 NULLS FIRST",
-        values,
-    ).fetchall()
-    counts = _criteria(criteria)
+    said: dict[tuple[str, str], tuple[list[str], list[int]]] = defaultdict(lambda: ([], []))
+    for channel, version, answers, count in connection.execute(_SAID, values):
+        texts, counts = said[channel, version]
+        texts.append(answers)
+        counts.append(count)
+    forms = forms_of(connection)
+    tallies = [
+        Tally(Channel(channel), forms[version], levels_in(texts, forms[version]), np.array(counts))
+        for (channel, version), (texts, counts) in sorted(said.items())
+    ]
     return Answers(
         period,
-        counts,
-        tuple(_factor(row, counts) for row in factors),
+        tuple(item for tally in tallies for item in tally.criteria()),
+        tuple(item for tally in tallies for item in tally.factors()),
         _links(connection, values),
     )
 
@@ -272,40 +204,6 @@ def _arrays(counters: Sequence[CounterSpan], units: Sequence[UnitSpan]) -> dict[
         "unit_firsts": [span.first for span in units],
         "unit_untils": [span.until for span in units],
     }
-
-
-def _criteria(rows: Sequence[tuple[Any, ...]]) -> tuple[CriterionCounts, ...]:
-    found: dict[tuple[str, str, str, str], CriterionCounts] = {}
-    for channel, questionnaire, factor, criterion, scale, satisfied_from, level, count in rows:
-        key = (channel, questionnaire, factor, criterion)
-        old = found.get(key)
-        by_level = list(old.by_level if old else (0,) * scale)
-        by_level[level - 1] += count
-        found[key] = CriterionCounts(
-            Channel(channel),
-            questionnaire,
-            Factor(factor),
-            criterion,
-            tuple(by_level),
-            sum(by_level[satisfied_from - 1 :]),
-        )
-    return tuple(found.values())
-
-
-def _factor(row: tuple[Any, ...], criteria: Sequence[CriterionCounts]) -> FactorCounts:
-    channel, questionnaire, name, ballots, total, squares = row
-    factor = None if name is None else Factor(name)
-    parts = [
-        item.by_level
-        for item in criteria
-        if item.channel == channel
-        and item.questionnaire == questionnaire
-        and (factor is None or item.factor is factor)
-    ]
-    by_level = tuple(sum(level) for level in zip(*parts, strict=True))
-    return FactorCounts(
-        Channel(channel), questionnaire, factor, by_level, int(ballots), int(total), int(squares)
-    )
 
 
 def _links(connection: Connection, values: Mapping[str, Any]) -> KioskLinks:
