@@ -22,8 +22,29 @@ from tests.process_memory import Needles, children, searched
 
 RECORDING = ROOT / "samples" / "neutral.mp4"
 LONGER = ROOT / "samples" / "dissatisfied.mp4"
+HEARD = {
+    RECORDING: ["tôi nộp hồ xác nhân cư trú", "hai tôi đã nhiên rồi", "vâng tôi biết rồi"],
+    LONGER: [
+        "tôi đó đây hơn hai tiếng đồng hồ rồi",
+        "tui đất đến đây một lần rồi hôm nay live phai đen",
+        "khùng không một không tám năm không không bốn năm sáu bảy",
+        "sau lần sự không nói mỗi lần nói một kiểu làm việc như thế này tôi rất bực mình",
+        "mất thời gian quá thái độ phục vụ nhất thế nay tôi không hài lòng",
+        "mùng chín một hai sáu bảy tám ba bốn năm tôi dạy gửi đăng khiếu nại",
+    ],
+}
+"""What viet-asr hears of the citizen: written down, since hearing it anew takes longer than a session."""
 _LEAST_LETTERS = 5
 _PLACES = {"HOME": "home", "TMPDIR": "tmp", "XDG_DATA_HOME": "data", "XDG_STATE_HOME": "state"}
+
+
+def heard(recording: Path) -> list[str]:
+    """Return what the recogniser hears of the citizen, utterance by utterance."""
+    registry = Registry.default()
+    with load_transcriber(registry) as transcriber:
+        recorder = Recorder(transcriber)
+        listen(load_sound(recording, channels=2), load_voice_activity(registry), recorder)
+    return recorder.texts
 
 
 @functools.cache
@@ -34,13 +55,8 @@ def spoken(recording: Path) -> frozenset[str]:
     """
     reference = json.loads(recording.with_suffix(".ref.json").read_text("utf-8"))
     texts = [plain_words(turn["text"]) for turn in reference["turns"] if turn["speaker"] == "citizen"]
-    registry = Registry.default()
-    with load_transcriber(registry) as transcriber:
-        recorder = Recorder(transcriber)
-        listen(load_sound(recording, channels=2), load_voice_activity(registry), recorder)
-    assert any(recorder.texts)
     found: set[str] = set()
-    for words in map(str.split, texts + recorder.texts):
+    for words in map(str.split, texts + HEARD[recording]):
         found |= {word for word in words if len(word) >= _LEAST_LETTERS}
         found |= {" ".join(pair) for pair in pairwise(words)}
         found |= {" ".join(three) for three in zip(words, words[1:], words[2:], strict=False)}

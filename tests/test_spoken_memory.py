@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.process_memory import Needles, children, forms, searched
-from tests.spoken_steps import LONGER, RECORDING, Session, session, spoken
+from tests.spoken_steps import HEARD, LONGER, RECORDING, Session, heard, session, spoken
 
-pytestmark = pytest.mark.timeout(900)  # half a minute on a quiet machine
+pytestmark = pytest.mark.timeout(900)  # ten to twenty seconds each on a quiet machine
 
 
 def ready_child(edge: Session) -> int:
@@ -30,7 +30,7 @@ def ready_child(edge: Session) -> int:
     ("recording", "killed"),
     [
         pytest.param(RECORDING, False, id="as it ends"),
-        pytest.param(RECORDING, True, id="with its process killed on the way"),
+        pytest.param(RECORDING, True, id="with its process killed on the way", marks=pytest.mark.long),
         pytest.param(LONGER, False, id="a longer one", marks=pytest.mark.long),
     ],
 )
@@ -60,6 +60,13 @@ def test_no_word_of_a_session_is_left_in_memory(tmp_path: Path, recording: Path,
     assert list(tmp_path.rglob("*core*")) == []
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("recording", [RECORDING, LONGER], ids=lambda path: path.stem)
+def test_what_is_searched_is_what_is_heard(recording: Path) -> None:
+    assert heard(recording) == HEARD[recording], "write down in tests/spoken_steps.py what is heard now"
+
+
+@pytest.mark.long
 def test_the_search_finds_words_that_were_read_in_the_edge_itself(tmp_path: Path) -> None:
     words = spoken(RECORDING)
     with session(tmp_path, RECORDING, "--in-process") as edge:
