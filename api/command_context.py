@@ -12,7 +12,7 @@ import typer
 from api.database import Database
 from api.errors import ApiError, PortTaken, PostgresBusy, RetentionInvalid, SettingsInvalid
 from api.postgres import EmbeddedPostgres
-from api.server import continue_log_after_restore, running_database
+from api.server import configure_logging, continue_log_after_restore, running_database
 from api.settings import Settings, load_settings
 
 WRONG_SETTINGS: Final = 2
@@ -50,6 +50,7 @@ def open_database(config: Path | None, *, only_read: bool = False) -> Iterator[D
     What a command adds to the log of a restored database must come after what that had before.
     """
     settings = settings_of(config)
+    configure_logging(settings.log_level)  # to standard error: standard output may be one JSON document
     with contextlib.ExitStack() as stack:
         try:
             dsn = stack.enter_context(running_database(settings.database))
