@@ -1,0 +1,114 @@
+"""Files of figures: no cell runs as a formula, and the same figures give the same bytes."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import date
+
+import openpyxl  # type: ignore[import-untyped]  # it has no types of its own
+import pytest
+
+from api.figure_files import Sheet, as_csv, as_package, as_xlsx
+from api.figure_table import COLUMNS, Column, FigureRow, figure_rows, values_of
+from api.index.figures import Completeness, Figure, Line, Share, Versions, Weighting
+from api.index.period import Period
+from api.index.reading import Reading, Signal, Standing
+from api.interval import Mean
+from api.open_data import table_of
+from api.register import Register, Spot
+from api.release_proof import ReleaseEntry, ReleaseProof
+from api.report import Report, pdf, pictures
+
+COLUMNS_OF_TWO = (Column("name", "string", "tên", "name"), Column("n", "integer", "số", "n"))
+MONTH = Period.parse("2026-10")
+WHOLE = Spot("all", "all", "", "", "", None)
+UNIT = Spot("unit:u", "unit", "u", "=cmd|' /C calc'!A0", "Unit *u* #1", "all", ("u",), ("c",))
+NAMES = ("place", "standing", "factor", "channel", "sign", "share", "low", "high", "n")
+
+
+def figure(share: Share) -> Figure:
+    line = Line(share, {"kiosk": share})
+    return Figure(
+        *("unit:u", MONTH, line, {"access": line}, Weighting.VISITS),
+        Completeness(200, 100, 80, share.n, 90, 100, 0, 0, 1000),
+        Versions(1, (2,), ("m 1",), ("s 1",)),
+        *(1, 1),
+    )
+
+
+def reading(share: Share) -> Reading:
+    return Reading("unit:u", MONTH, Standing.FIGURE, figure=figure(share))
+
+
+MIXED = Share(0.8123, 0.71, 0.88, 60, 49, 30, 70.0, 0.4, "prediction_powered")
+UNANIMOUS = Share(1.0, 0.88, 1.0, 29, 29, 0, 29.0, 0.0, "wilson")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1"])
+def test_no_cell_runs_as_a_formula(text: str) -> None:
+    assert as_csv(COLUMNS_OF_TWO, [(text, "3")]).decode("utf-8-sig").splitlines()[1].lstrip('"')[0] == "'"
+    made = as_xlsx([Sheet("s", COLUMNS_OF_TWO, [(text, "3")])], title="t", language="vi")
+    cell, number = next(openpyxl.load_workbook(io.BytesIO(made)).active.iter_rows(min_row=2))
+    assert (cell.data_type, cell.value[0]) == ("s", "'")
+    assert (number.data_type, number.value) == ("n", 3)
+
+
+def test_the_same_rows_give_the_same_bytes() -> None:
+    sheet = Sheet("s", COLUMNS_OF_TWO, [("a", "1"), ("b", "")])
+    assert len({as_xlsx([sheet], title="t", language="vi") for _ in range(2)}) == 1
+    core = openpyxl.load_workbook(io.BytesIO(as_xlsx([sheet], title="t", language="vi"))).properties
+    assert (core.title, core.creator, core.modified.year) == ("t", "hailong", 2026)
+
+
+def test_the_dictionary_names_every_column() -> None:
+    package = json.loads(as_package("p", "t", [("figures.csv", COLUMNS)]))
+    fields = package["resources"][0]["schema"]["fields"]
+    assert len(fields) == len(values_of(FigureRow(*("x",) * 8))) == 32
+    assert all(field["title"] and field["description"] for field in fields)
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(MIXED, ("", "81", "71", "88", "60")), (UNANIMOUS, ("≥", "97", "83", "100", "29"))],
+)
+def test_rows_hold_what_is_printed(share: Share, expected: tuple[str, ...]) -> None:
+    rows = list(figure_rows([UNIT], {"unit:u": reading(share)}))
+    assert [(row.factor, row.channel) for row in rows] == [
+        ("overall", "together"),
+        ("overall", "kiosk"),
+        ("access", "together"),
+        ("access", "kiosk"),
+    ]
+    assert (rows[0].sign, rows[0].share, rows[0].low, rows[0].high, rows[0].n) == expected
+
+
+def test_a_signal_and_what_is_held_back_have_no_share() -> None:
+    signal = Reading("unit:u", MONTH, Standing.UNCALIBRATED, signal=Signal(Mean(0.5, 0.4, 0.6, 20), 3))
+    held = Reading("all", MONTH, Standing.WITHHELD)
+    one, two = figure_rows([UNIT, WHOLE], {"unit:u": signal, "all": held})
+    assert (one.share, one.signal, one.signal_n) == ("", "50", "20")
+    assert (two.standing, two.share, two.signal, two.n) == ("withheld", "", "", "")
+
+
+def report(share: Share) -> Report:
+    register = Register(
+        date(2026, 10, 31), {"all": WHOLE, "unit:u": UNIT}, {"all": ("unit:u",)}, {"unit": ("Đơn vị", "Unit")}
+    )
+    readings = {"all": Reading("all", MONTH, Standing.WITHHELD), "unit:u": reading(share)}
+    proof = ReleaseProof((ReleaseEntry(7, date(2026, 10, 1), b"\x11" * 32),), "origin\n8\nroot\n")
+    return Report(register, WHOLE, (WHOLE, UNIT), readings, proof, "tháng 10 năm 2026", 10)
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_a_report_is_the_same_each_time_and_changes_with_its_figures(language: str) -> None:
+    one = pdf(report(MIXED), language)
+    assert one == pdf(report(MIXED), language)
+    assert one != pdf(report(UNANIMOUS), language)
+    assert b"CreationDate" not in one
+    assert len(pictures(report(MIXED), language)) == 2
+
+
+def test_counters_are_no_level_of_open_data() -> None:
+    table, places = table_of([], "unit", 10)
+    assert (table.cells, places) == ((), ())
