@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,9 +12,10 @@ from zoneinfo import ZoneInfo
 from api.accounts import Account
 from api.database import Database
 from api.disclosure import Disclosure
-from api.interval import Mean, mean_of
+from api.interval import Mean, mean_of, student_quantile
 from api.releases import Sums, shown_days
 from api.schema import DAY_ZONE, FACTORS, PPM, next_month
+from api.statistics.change_points import DayShare
 from inference.signal import Factor
 
 _ZONE: Final = ZoneInfo(DAY_ZONE)
@@ -69,7 +71,7 @@ class FactorMean:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """A counter's month: every sum is made of shown days only."""
+    """A counter's month, or several together: every sum is made of shown days only."""
 
     first: date
     days: tuple[Day, ...]
@@ -138,17 +140,91 @@ def counter_months(
     return {code: build_month(first, days, disclosure) for code, days in kept.items()}
 
 
+def counter_period(database: Database, counter: str, months: Sequence[date], disclosure: Disclosure) -> Month:
+    """Return several months of a counter together; what is shown first is released and logged.
+
+    Args:
+        database: Where rollups and releases are.
+        counter: Its code.
+        months: First days of months, oldest first; those to come are passed over.
+        disclosure: What may be shown.
+    """
+    rows: dict[date, Sums] = {}
+    for month in months:
+        if month <= disclosure.today:
+            rows |= shown_days(database, [counter], month, disclosure)[counter]
+    days = sorted(day for day in rows if day <= disclosure.today)
+    return _build(months[0], [(day, rows[day]) for day in days], disclosure)
+
+
+def day_shares(days: Sequence[Day]) -> tuple[DayShare, ...]:
+    """Return days with a mean as a control chart takes them: the signal, and how sure it is in ballots.
+
+    The effective number is that of a plain sample of answers with the same variance, so the chart needs
+    no other scale for scores. A day at an end of the scale has no such number and is left out.
+    """
+    found = []
+    for day in days:
+        if day.mean is None or day.mean.n <= 1:
+            continue
+        error = _half(day.mean) / student_quantile(day.mean.n - 1)
+        spread = day.mean.value * (1 - day.mean.value)
+        if error > 0 and spread > 0:
+            found.append(DayShare(day.day, day.mean.value, spread / error**2))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class WeekdayMean:
+    """The signal on one day of the week, 0 for Monday.
+
+    Attributes:
+        days: How many shown days it stands on.
+    """
+
+    weekday: int
+    days: int
+    mean: Mean
+
+
+def by_weekday(days: Sequence[Day]) -> tuple[WeekdayMean, ...]:
+    """Return the mean signal of each day of the week, made of shown days only.
+
+    Means of days are weighted by their scores; their errors are taken as independent.
+    """
+    grouped: dict[int, list[Mean]] = {}
+    for day in days:
+        if day.mean is not None:
+            grouped.setdefault(day.day.weekday(), []).append(day.mean)
+    return tuple(
+        WeekdayMean(weekday, len(means), _pooled(means)) for weekday, means in sorted(grouped.items())
+    )
+
+
+def _pooled(means: Sequence[Mean]) -> Mean:
+    n = sum(mean.n for mean in means)
+    value = sum(mean.n * mean.value for mean in means) / n
+    half = math.sqrt(sum((mean.n * _half(mean)) ** 2 for mean in means)) / n
+    return Mean(value, max(0.0, value - half), min(1.0, value + half), n)
+
+
+def _half(mean: Mean) -> float:
+    """Return half the width of an interval; the wider side, since one end may be cut at the scale's."""
+    return max(mean.high - mean.value, mean.value - mean.low)
+
+
 def build_month(first: date, rows: Mapping[date, Sums], disclosure: Disclosure) -> Month:
     """Build a month from the rollup rows of its days."""
+    last = min(next_month(first) - timedelta(days=1), disclosure.today)
+    days = sorted(day for day in rows if first <= day <= last)
+    return _build(first, [(day, rows[day]) for day in days], disclosure)
+
+
+def _build(first: date, rows: Sequence[tuple[date, Sums]], disclosure: Disclosure) -> Month:
     days: list[Day] = []
     shown: list[Sums] = []
     scored: list[Sums] = []
-    last = min(next_month(first) - timedelta(days=1), disclosure.today)
-    for offset in range((last - first).days + 1):
-        day = first + timedelta(days=offset)
-        row = rows.get(day)
-        if row is None:
-            continue
+    for day, row in rows:
         if not disclosure.day_is_over(day):
             days.append(Day(day, "running"))
         elif not disclosure.enough(int(row["sessions"])):

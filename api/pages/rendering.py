@@ -21,6 +21,7 @@ from api.disclosure import Disclosure, points
 from api.interval import Mean
 from api.language import LANGUAGES, decimal_text, gettext_of, moment_text
 from api.metrics import Metrics
+from api.pages.kept_readings import KeptReadings
 from api.settings import Settings
 from api.trends import local_today
 
@@ -78,6 +79,7 @@ class Pages:
         self.database = database
         self.accounts = accounts
         self.metrics = metrics
+        self.readings = KeptReadings(database)
         self._environment = Environment(
             loader=PackageLoader("api.pages"),
             autoescape=True,
