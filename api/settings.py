@@ -170,6 +170,44 @@ class PagesSettings(_Section):
     )
 
 
+class AlertsSettings(_Section):
+    """Whether alerts are looked for, and how they leave the centre."""
+
+    enabled: bool = Field(default=False, description="Look for alerts once a day and send what is waiting.")
+    false_alarms_a_month: float = Field(
+        default=1.0, gt=0, le=31, description="False alarms tolerated a month, over all counters together."
+    )
+    public_url: str = Field(
+        default="", pattern=r"^(https?://[^\s?#]+)?$", description="Address of the pages, for links in mails."
+    )
+    smtp_host: str = Field(default="", max_length=255, description="Mail server; empty: no mails.")
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port.")
+    smtp_security: Literal["starttls", "tls"] = Field(
+        default="starttls", description="How the connection is encrypted; it always is."
+    )
+    smtp_ca: Path | None = Field(
+        default=None, description="PEM file of the server's authority, if not public."
+    )
+    smtp_user: str = Field(default="", max_length=255, description="Name at the mail server; empty: none.")
+    smtp_password: SecretStr | None = Field(default=None, description="Its password.")
+    mail_from: str = Field(default="", max_length=254, description="Sender of the mails.")
+    mail_domains: tuple[str, ...] = Field(
+        default=(), description="Domains that mails may go to; empty: no mails."
+    )
+    webhook_hosts: tuple[str, ...] = Field(
+        default=(), description="`host` or `host:port` that may be called, by https; empty: none."
+    )
+    webhook_ca: Path | None = Field(default=None, description="PEM file of their authority, if not public.")
+    timeout_s: float = Field(default=10.0, gt=0, le=30, description="Longest wait for a server's answer.")
+
+    @model_validator(mode="after")
+    def _a_server_needs_a_sender(self) -> Self:
+        if self.smtp_host and not self.mail_from:
+            msg = "alerts.smtp_host is set: set alerts.mail_from, too"
+            raise ValueError(msg)
+        return self
+
+
 class DemoSettings(_Section):
     """Switches for demonstrations; never set them where citizens are served."""
 
@@ -206,6 +244,7 @@ class Settings(BaseSettings):
     erasure: ErasureSettings = ErasureSettings()
     retention: RetentionSettings = RetentionSettings()
     pages: PagesSettings = PagesSettings()
+    alerts: AlertsSettings = AlertsSettings()
     demo: DemoSettings = DemoSettings()
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level logged."
