@@ -18,6 +18,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import ExcInfo
 
 from api.accounts import FIRST_ADMINISTRATOR, Accounts
+from api.alerts.worker import AlertWorker
 from api.app import build_app
 from api.central_log import CentralLog
 from api.database import Database
@@ -207,12 +208,14 @@ class CentralServer:
         self._server = uvicorn.Server(config)
         assert self._listener is not None  # noqa: S101 - serve() is called inside `with`
         with Database(self.dsn, pool_size=3, wait_s=settings.database.wait_s) as own:
-            workers: list[ErasureWorker | RetentionWorker | IndexWorker] = [
+            workers: list[ErasureWorker | RetentionWorker | IndexWorker | AlertWorker] = [
                 ErasureWorker(central_eraser(settings, own)),
                 IndexWorker(own, settings.pages.minimum_n),
             ]
             if settings.retention.daily:
                 workers.append(RetentionWorker(central_retention(settings, own)))
+            if settings.alerts.enabled:
+                workers.append(AlertWorker(own, settings))
             for worker in workers:
                 worker.start()
             try:
