@@ -99,7 +99,7 @@ def _add_entries(router: APIRouter, pages: Pages, log: CentralLog) -> None:
             whole=whole,
             leaf=encode(found.leaf_hash),
             root=encode(found.root),
-            path=[encode(value) for value in found.path or ()],
+            steps=[encode(value) for value in found.path or ()],
         )
 
     @router.get("/proofs/entries/{index}/proof.json")
