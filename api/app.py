@@ -25,7 +25,9 @@ from api.pages import (
     access,
     actions,
     administration,
+    formula,
     imports,
+    organisation,
     privacy,
     privacy_cases,
     privacy_consents,
@@ -34,7 +36,9 @@ from api.pages import (
     privacy_log,
     reasons,
     receipts,
+    sampling,
     supervision,
+    uploads,
 )
 from api.pages.rendering import Pages
 from api.settings import Settings
@@ -99,11 +103,17 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     access.install(app, pages)
     app.include_router(wire.build_router(settings, store, metrics, lambda: keeper.fault))
     app.include_router(log_wire.build_router(settings, keeper, pages, metrics))
-    app.include_router(administration.build_router(pages))
-    app.include_router(supervision.build_router(pages))
-    app.include_router(actions.build_router(pages))
-    app.include_router(imports.build_router(pages))
-    app.include_router(reasons.build_router(pages))
+    for part in (
+        administration,
+        supervision,
+        actions,
+        imports,
+        organisation,
+        sampling,
+        formula,
+        reasons,
+    ):
+        app.include_router(part.build_router(pages))
     app.include_router(privacy.build_router(pages, keeper))
     app.include_router(privacy_consents.build_router(pages, keeper))
     app.include_router(privacy_counters.build_router(pages))
@@ -118,7 +128,9 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
         large={
             "/v1/batches": settings.ingest.max_body_bytes,
             "/v1/log": settings.log.max_body_bytes,
-            "/imports": imports.LARGEST_BODY_BYTES,
+            "/imports": uploads.LARGEST_BODY_BYTES,
+            "/organisation": uploads.LARGEST_BODY_BYTES,
+            "/organisation/transactions": uploads.LARGEST_BODY_BYTES,
         },
         body_timeout_s=settings.server.body_timeout_s,
     )

@@ -8,9 +8,11 @@ can be made for months whose figures are released already.
 from __future__ import annotations
 
 import functools
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from importlib.resources import files
 from typing import Annotated, Any, Final, Literal
 
@@ -84,6 +86,22 @@ class Formula(BaseModel):
         return self.criteria.get(criterion, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A version that was decided.
+
+    Attributes:
+        reason: Why, as the log tells; empty for a decision that gave none.
+        log_index: Its entry in the centre's log.
+    """
+
+    formula: Formula
+    decided_by: str
+    decided_at: datetime
+    reason: str
+    log_index: int
+
+
 @functools.lru_cache(maxsize=1)
 def built_in() -> Formula:
     """Return the version that comes with the program."""
@@ -138,8 +156,29 @@ def kept_formulas(connection: Connection) -> tuple[Formula, ...]:
     return tuple(from_document(row[0]) for row in rows)
 
 
-def decide(database: Database, formula: Formula, *, actor: str) -> int:
-    """Make a new version hold, and write it into the log; returns the log's entry.
+def decided_formulas(connection: Connection) -> tuple[Decided, ...]:
+    """Return the decided versions with who decided them when and why, oldest first."""
+    rows = connection.execute(
+        "SELECT f.document, f.decided_by, f.decided_at, f.log_index, "
+        "coalesce(convert_from(l.body, 'UTF8')::jsonb ->> 'reason', '') FROM index_formulas f "
+        "LEFT JOIN central_log l ON l.idx = f.log_index ORDER BY f.version"
+    ).fetchall()
+    return tuple(Decided(from_document(row[0]), row[1], row[2], row[4], row[3]) for row in rows)
+
+
+def as_toml(formula: Formula) -> str:
+    """Return a formula as `parse` reads it."""
+    lines = [f"version = {formula.version}", f"holds_from = {formula.holds_from.isoformat()}"]
+    lines += [f"overall = {json.dumps(formula.overall)}", f"combination = {json.dumps(formula.combination)}"]
+    document = document_of(formula)
+    for name in ("factors", "channels", "rating", "criteria"):
+        lines += ["", f"[{name}]"]
+        lines += [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in document[name].items()]
+    return "\n".join(lines) + "\n"
+
+
+def decide(database: Database, formula: Formula, *, actor: str, reason: str = "") -> int:
+    """Make a new version hold, and write it into the log with its reason; returns the log's entry.
 
     Raises:
         IndexRefused: The version is not the next one, or a month that it would hold in is released.
@@ -159,7 +198,10 @@ def decide(database: Database, formula: Formula, *, actor: str) -> int:
             "INSERT INTO administrative_acts (actor, act, object) VALUES (%s, 'index-formula', %s)",
             (actor, str(formula.version)),
         )
-        index = log.append(connection, log.Kind.INDEX_FORMULA, {"actor": actor, "formula": document})
+        body: dict[str, object] = {"actor": actor, "formula": document}
+        if reason:
+            body["reason"] = reason
+        index = log.append(connection, log.Kind.INDEX_FORMULA, body)
         connection.execute(
             "INSERT INTO index_formulas (version, holds_from, document, decided_by, log_index) "
             "VALUES (%s, %s, %s, %s, %s)",

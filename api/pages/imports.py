@@ -1,11 +1,6 @@
 """Ballots from files: the list of imports, a form for a new one, withdrawal; answers in JSON where asked."""
 
-import contextlib
-import shutil
-import tempfile
-from collections.abc import Iterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -15,11 +10,12 @@ from fastapi.responses import JSONResponse, Response
 
 from api.accounts import Login
 from api.authorization import Action
-from api.errors import CaseRefused, KeysUnusable, TableRefused
+from api.errors import CaseRefused, KeysUnusable
 from api.language import gettext_of
 from api.pages.access import allowed, check_form
 from api.pages.administration import Text
 from api.pages.rendering import Pages, no_op
+from api.pages.uploads import MOST_SHOWN, kept, said
 from api.survey.channels import CHANNEL_NAMES, IMPORTED, Channel
 from api.survey.imports import (
     ImportResult,
@@ -31,10 +27,6 @@ from api.survey.imports import (
 )
 from api.survey.questionnaire import DEFAULT, questionnaires
 
-LARGEST_BODY_BYTES: Final = 64 << 20
-"""Of an upload; larger files go through the command, which reads them as a stream."""
-MOST_SHOWN: Final = 500
-"""Faults that the page lists; the JSON answer and the command have all."""
 WITHDRAWAL_NAMES: Final = {
     WithdrawalReason.WRONG_FILE: no_op("wrong file"),
     WithdrawalReason.WRONG_VALUES: no_op("wrong values"),
@@ -60,7 +52,7 @@ _MESSAGES: Final = (
 """What imports say to people, here for the catalogue."""
 
 
-def build_router(pages: Pages) -> APIRouter:  # noqa: C901 - a list of short routes, not one function
+def build_router(pages: Pages) -> APIRouter:
     """Return the routes of imports."""
     router = APIRouter(include_in_schema=False)
     viewer = allowed(pages, Action.VIEW_IMPORTS)
@@ -108,9 +100,7 @@ def build_router(pages: Pages) -> APIRouter:  # noqa: C901 - a list of short rou
         as_json = "application/json" in request.headers.get("accept", "")
         language = pages.language_of(request)
         try:
-            if file is None:
-                raise TableRefused(no_op("The file is empty."))
-            with _kept(file) as path:
+            with kept(file) as path:
                 done = import_ballots(
                     pages.database,
                     path,
@@ -119,10 +109,10 @@ def build_router(pages: Pages) -> APIRouter:  # noqa: C901 - a list of short rou
                     channel=Channel(channel) if channel in IMPORTED else None,
                     questionnaire=questionnaire,
                     trial=bool(trial),
-                    file_name=file.filename or "",
+                    file_name=(file.filename or "") if file else "",
                 )
         except (CaseRefused, KeysUnusable) as error:
-            fault = _said(error, language)
+            fault = said(error, language)
             if as_json:
                 document = {"kind": "table-refused", "detail": fault}
                 return JSONResponse(document, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -143,7 +133,7 @@ def build_router(pages: Pages) -> APIRouter:  # noqa: C901 - a list of short rou
         try:
             withdraw_import(pages.database, UUID(number), WithdrawalReason(why), actor=login.account.name)
         except CaseRefused as error:
-            return show(request, login, fault=_said(error, pages.language_of(request)))
+            return show(request, login, fault=said(error, pages.language_of(request)))
         except ValueError:
             return show(
                 request,
@@ -153,18 +143,3 @@ def build_router(pages: Pages) -> APIRouter:  # noqa: C901 - a list of short rou
         return show(request, login, gone=number)
 
     return router
-
-
-@contextlib.contextmanager
-def _kept(file: UploadFile) -> Iterator[Path]:
-    """Keep an upload in a file for as long as it is read."""
-    with tempfile.NamedTemporaryFile(prefix="hailong-import-") as kept:
-        shutil.copyfileobj(file.file, kept)
-        kept.flush()
-        yield Path(kept.name)
-
-
-def _said(error: Exception, language: str) -> str:
-    if isinstance(error, CaseRefused):
-        return gettext_of(language)(error.text).format(**error.values)
-    return str(error)

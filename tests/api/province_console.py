@@ -99,4 +99,4 @@ def log_in(page: Page, found: ProvinceConsole, name: str, lang: str = "vi") -> N
     page.fill("#name", name)
     page.fill("#password", PASSWORD)
     page.click("button.main")
-    page.wait_for_selector("nav.second")
+    page.wait_for_selector(".who form")

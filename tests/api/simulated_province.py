@@ -330,7 +330,9 @@ def _survey(
             for number in range(count):
                 high = rng.random() < 0.84
                 levels = rng.integers(4, 6, len(questions)) if high else rng.integers(1, 5, len(questions))
-                code = f"{channel.value}.{month:%y%m}.{unit.code}.{number}".upper()
+                # Some online ballots answer the sample: they name transactions that could be drawn.
+                prefix = "h29" if channel is Channel.ONLINE and month in firsts[-3:] else channel.value
+                code = f"{prefix}.{month:%y%m}.{unit.code}.{number}".upper()
                 feedback = bool(rng.random() < 0.2)
                 answers = [
                     "" if item.code.startswith("feedback.") and not feedback else int(level)
