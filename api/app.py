@@ -25,9 +25,18 @@ from api.pages import (
     access,
     actions,
     administration,
+    alerts,
+    calibration_page,
+    comparison,
+    counter_page,
+    downloads,
     formula,
     imports,
+    observers,
+    open_data,
     organisation,
+    overview,
+    place_page,
     privacy,
     privacy_cases,
     privacy_consents,
@@ -37,7 +46,6 @@ from api.pages import (
     reasons,
     receipts,
     sampling,
-    supervision,
     uploads,
 )
 from api.pages.rendering import Pages
@@ -73,14 +81,15 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         store.open()
-        partitions = asyncio.create_task(_keep_partitions(store))
+        tasks = [asyncio.create_task(_keep_partitions(store)), asyncio.create_task(_decide_ahead(pages))]
         try:
             async with keeper.running():
                 yield
         finally:
-            partitions.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await partitions
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             store.close()
 
     app = FastAPI(
@@ -105,8 +114,14 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.include_router(log_wire.build_router(settings, keeper, pages, metrics))
     for part in (
         administration,
-        supervision,
+        overview,
+        counter_page,
+        place_page,
+        alerts,
         actions,
+        comparison,
+        calibration_page,
+        open_data,
         imports,
         organisation,
         sampling,
@@ -114,6 +129,8 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
         reasons,
     ):
         app.include_router(part.build_router(pages))
+    app.include_router(observers.build_router(pages, keeper.log))
+    app.include_router(downloads.build_router(pages, keeper.log))
     app.include_router(privacy.build_router(pages, keeper))
     app.include_router(privacy_consents.build_router(pages, keeper))
     app.include_router(privacy_counters.build_router(pages))
@@ -146,6 +163,16 @@ async def _keep_partitions(database: Database) -> None:
             await asyncio.to_thread(database.create_partitions_ahead)
         except DatabaseUnavailable as error:
             _log.error("partitions not created ahead", reason=str(error))
+
+
+async def _decide_ahead(pages: Pages) -> None:
+    """Decide what may be printed of the released months before anybody asks, the newest first."""
+    try:
+        months = await asyncio.to_thread(pages.readings.months)
+        for month in reversed(months):
+            await asyncio.to_thread(pages.readings.decide, month, pages.settings.pages.minimum_n)
+    except DatabaseUnavailable as error:
+        _log.error("figures not decided ahead", reason=str(error))
 
 
 def _add_static(app: FastAPI) -> None:
