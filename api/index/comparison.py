@@ -17,18 +17,17 @@ wider by the normal quantile of Bonferroni's share of 5 %.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 
-from api.database import Database
 from api.disclosure import Disclosure
 from api.index.figures import Share
 from api.index.period import Period, Span
-from api.index.reading import Reading, Standing, read_places
+from api.index.reading import Reading, Standing
 from api.statistics.mover import combined
 from api.statistics.standardisation import LEAST_COVERED
 from api.statistics.wilson import NORMAL
@@ -38,6 +37,7 @@ MOST_PLACES: Final = 6
 _ERROR: Final = 0.05
 Part = tuple[str, str]
 """Month and channel."""
+Read = Callable[[Sequence[str], Period, Disclosure], Mapping[str, Reading]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Comparison:
 
 
 def compare(
-    database: Database,
+    read: Read,
     places: Sequence[str],
     period: Period,
     disclosure: Disclosure,
@@ -118,14 +118,14 @@ def compare(
     """Hold places side by side; the first is what the others are compared with.
 
     Args:
-        database: Where the releases are.
+        read: Gives what may be shown of places, as `api.index.reading.read_places` does for a database.
         places: Two to six, each once.
         period: A calendar month, quarter or year.
         disclosure: What may be shown.
         overlapping: Pairs of places of which one lies in the other: they share people and have no difference.
     """
-    readings = read_places(database, places, period, disclosure)
-    parts = _parts(database, places, period, disclosure, readings)
+    readings = read(places, period, disclosure)
+    parts = _parts(read, places, period, disclosure, readings)
     likes = _likes(parts, [place for place in places if readings[place].standing is Standing.FIGURE])
     first = places[0]
     pairs = [
@@ -191,7 +191,7 @@ def _usable(reading: Reading) -> Share | None:
 
 
 def _parts(
-    database: Database,
+    read: Read,
     places: Sequence[str],
     period: Period,
     disclosure: Disclosure,
@@ -200,11 +200,7 @@ def _parts(
     """Return the printed shares of each place by month and channel."""
     found: dict[str, dict[Part, Share]] = {place: {} for place in places}
     for month in period.months:
-        there = (
-            readings
-            if period.span is Span.MONTH
-            else read_places(database, places, Period(month, Span.MONTH), disclosure)
-        )
+        there = readings if period.span is Span.MONTH else read(places, Period(month, Span.MONTH), disclosure)
         for place in places:
             figure = there[place].figure
             if figure is not None:

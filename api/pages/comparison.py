@@ -189,7 +189,7 @@ def _compared(pages: Pages, found: Sighted, chosen: Sequence[str]) -> Comparison
     inside = frozenset(
         (one, other) for one in chosen for other in chosen if one != other and other in ways[one]
     )
-    return compare(pages.database, chosen, found.view.period, pages.disclosure(), overlapping=inside)
+    return compare(pages.readings.read, chosen, found.view.period, pages.disclosure(), overlapping=inside)
 
 
 def _texts(made: Comparison, register: Register, language: str) -> list[SideText]:

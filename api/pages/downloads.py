@@ -14,7 +14,7 @@ from api.central_log import CentralLog
 from api.errors import ExportRefused
 from api.figure_files import Sheet, as_csv, as_package, as_xlsx
 from api.figure_table import COLUMNS, Column, figure_rows, values_of
-from api.index.reading import Reading, read_places
+from api.index.reading import Reading
 from api.language import gettext_of
 from api.pages.access import NOT_SEEN, PageRefused, allowed
 from api.pages.comparison import Sighted, Wanted, sighted
@@ -75,7 +75,7 @@ def build_router(pages: Pages, log: CentralLog) -> APIRouter:
         with pages.database.transaction() as connection:
             proof = release_proof(connection, log, found.view.period.months)
         names = [spot.place for spot in spots]
-        readings = read_places(pages.database, names, found.view.period, pages.disclosure())
+        readings = pages.readings.read(names, found.view.period, pages.disclosure())
         return Taken(found, scope, spots, readings, proof)
 
     @router.get("/figures.csv")

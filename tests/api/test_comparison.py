@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from api.index.agreement import agreement
 from api.index.comparison import Like, compare, difference, standardised
 from api.index.figures import Share
 from api.index.period import Period
-from api.index.reading import Standing
+from api.index.reading import Standing, read_places
 from api.interval import share_of
 from api.postgres import EmbeddedPostgres
 from tests.api.province_console import province_database
@@ -112,7 +113,7 @@ def test_like_with_like_undoes_another_mix_of_channels() -> None:
 
 
 def test_places_are_compared_in_the_order_asked_for(province: Database) -> None:
-    found = compare(province, [TWO, ONE], MONTH, DISCLOSURE)
+    found = compare(partial(read_places, province), [TWO, ONE], MONTH, DISCLOSURE)
     assert [side.place for side in found.sides] == [TWO, ONE]
     assert [side.difference is None for side in found.sides] == [True, False]
     first, second = found.sides
@@ -123,13 +124,13 @@ def test_places_are_compared_in_the_order_asked_for(province: Database) -> None:
     assert b is not None
     assert second.difference is not None
     assert second.difference.value == pytest.approx(b.value - a.value)
-    back = compare(province, [ONE, TWO], MONTH, DISCLOSURE).sides[1].difference
+    back = compare(partial(read_places, province), [ONE, TWO], MONTH, DISCLOSURE).sides[1].difference
     assert back is not None
     assert (back.low, back.high) == pytest.approx((-second.difference.high, -second.difference.low))
 
 
 def test_only_what_all_places_have_is_held_against_each_other(province: Database) -> None:
-    found = compare(province, [ONE, TWO], QUARTER, DISCLOSURE)
+    found = compare(partial(read_places, province), [ONE, TWO], QUARTER, DISCLOSURE)
     assert {month for month, _ in found.parts} == {"2026-08", "2026-09"}
     likes = [side.like for side in found.sides]
     assert all(isinstance(like, Like) and 0.8 <= like.covered <= 1 for like in likes)
@@ -141,14 +142,14 @@ def test_only_what_all_places_have_is_held_against_each_other(province: Database
 @pytest.mark.parametrize("place", [f"counter:{UNANIMOUS_COUNTER}", f"counter:{SIGNAL_COUNTER}"])
 def test_a_bound_and_a_signal_have_no_difference(province: Database, place: str) -> None:
     for order in ([ONE, place], [place, ONE]):
-        found = compare(province, order, MONTH, DISCLOSURE)
+        found = compare(partial(read_places, province), order, MONTH, DISCLOSURE)
         assert [side.difference for side in found.sides] == [None, None]
         assert [side.like_difference for side in found.sides] == [None, None]
 
 
 def test_a_place_and_one_inside_it_have_no_difference(province: Database) -> None:
     inside = frozenset({(ONE, AREA)})
-    found = compare(province, [AREA, ONE, TWO], MONTH, DISCLOSURE, overlapping=inside)
+    found = compare(partial(read_places, province), [AREA, ONE, TWO], MONTH, DISCLOSURE, overlapping=inside)
     assert [side.difference is None for side in found.sides] == [True, True, False]
 
 
@@ -157,7 +158,7 @@ def test_ballots_and_scores_stand_beside_each_other_where_both_may_be_printed(pr
     found = {row.place: row for row in agreement(province, asked, MONTH, DISCLOSURE)}
     assert set(found) == {AREA, ONE}
     row = found[ONE]
-    reading = compare(province, [ONE, TWO], MONTH, DISCLOSURE).sides[0].reading
+    reading = compare(partial(read_places, province), [ONE, TWO], MONTH, DISCLOSURE).sides[0].reading
     assert reading.standing is Standing.FIGURE
     assert reading.figure is not None
     assert row.ballots is not None
