@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from inference.evaluation_speech import load_sound
 from setup.layout import ROOT
 
+pytestmark = pytest.mark.timeout(900)  # a minute on a quiet machine
+
 RATE = 16_000
 PIECE = 1024
 STRETCH = 10
@@ -69,7 +71,7 @@ def replayed(media: list[Path], consent: str) -> dict[str, Any]:
     """Run the command as a user does; return its sessions by the stem of the file."""
     command = [sys.executable, "-m", "hailong", "edge", "replay", *map(str, media), "--consent", consent]
     done = subprocess.run(
-        [*command, "--json"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        [*command, "--json"], cwd=ROOT, capture_output=True, text=True, timeout=850, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
