@@ -166,7 +166,9 @@ def test_a_supervisor_writes_a_note_without_script(
 
 
 def session_of(page: Page) -> dict[str, str]:
-    return {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
+    """Return the header with which another client is the same person."""
+    cookies = [f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies()]
+    return {"Cookie": "; ".join(cookies)}
 
 
 def test_a_proof_is_checked_without_the_service(
@@ -180,17 +182,18 @@ def test_a_proof_is_checked_without_the_service(
     page = new_page()
     log_in(page, found, OBSERVER, "en")
     observer = session_of(page)
+    page = new_page()
     log_in(page, found, SUPERVISOR, "en")
     supervisor = session_of(page)
     with httpx.Client(base_url=found.page(""), trust_env=False, timeout=30) as client:
         path = f"/proofs/entries/{indexes[0]}/proof.json"
-        told = json.loads(client.get(path, cookies=observer).content)
-        less = json.loads(client.get(path, cookies=supervisor).content)
-        assert client.get("/proofs/entries/0", cookies=observer).status_code == 404, (
+        told = json.loads(client.get(path, headers=observer).content)
+        less = json.loads(client.get(path, headers=supervisor).content)
+        assert client.get("/proofs/entries/0", headers=observer).status_code == 404, (
             "the first entry is no figure"
         )
-        assert client.get(f"/proofs/entries/{10**9}", cookies=observer).status_code == 404
-        assert "counter:" not in client.get(f"/proofs/entries/{indexes[0]}", cookies=supervisor).text
+        assert client.get(f"/proofs/entries/{10**9}", headers=observer).status_code == 404
+        assert "counter:" not in client.get(f"/proofs/entries/{indexes[0]}", headers=supervisor).text
         assert client.get(path).status_code == 303, "nobody without a login"
     tree = peek(told["checkpoint"].encode())
     leaf = leaf_hash(told["entry"].encode())
