@@ -2,8 +2,9 @@
 
 Two microphones hear both people, each its own one louder. The difference of their
 levels (each less its own noise) names the speaker window by window; windows that
-lean neither way are *unsure* and are dropped, never guessed. Sound that reaches
-both microphones alike, such as the queue, leans neither way as well.
+lean neither way are *unsure* and are dropped, never guessed. So is talk that does not
+stand out of the last ten seconds, or that leans no more than such talk does: the queue
+may be louder in one of the microphones (`near_field`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
+
+from inference.near_field import Foreground, QueueDifference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +56,8 @@ class RoleConfig:
         near_field_db: Speech this much under the speaker's usual level came from further away.
         overlap_db: A difference this much smaller than the usual one means that both speak.
         residue_db: Both may speak as long as the officer is this much under the citizen.
+        stand_out_db: A speaker stood this much out of the last ten seconds of their microphone within the
+            last second; `-inf` names whoever is louder, a queue too.
     """
 
     single_channel: Literal["unsure", "citizen"] = "unsure"
@@ -67,6 +72,7 @@ class RoleConfig:
     near_field_db: float = 18.0
     overlap_db: float = 6.0
     residue_db: float = 20.0
+    stand_out_db: float = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,8 @@ class RoleTracker:
             Role.OFFICER: deque(maxlen=256),
         }
         self._usual_db: dict[Role, float] = {}
+        self._foreground = {Role.CITIZEN: Foreground(), Role.OFFICER: Foreground()}
+        self._queue = QueueDifference()
         self._citizen_levels: deque[float] = deque(maxlen=512)
         self._citizen_level: float | None = None
 
@@ -152,6 +160,9 @@ class RoleTracker:
             self._citizen_noise.add(window.citizen_power)
             if window.officer_power is not None:
                 self._officer_noise.add(window.officer_power)
+        self._foreground[Role.CITIZEN].hear(window.citizen_power)
+        if window.officer_power is not None:
+            self._foreground[Role.OFFICER].hear(window.officer_power)
         self._recent.append((window, self._speaking))
         self._pending += 1
         if self._pending <= self._config.smooth_windows:
@@ -171,6 +182,9 @@ class RoleTracker:
 
     def _decide(self, centre: int) -> Role:
         window, speaking = self._recent[centre]
+        if window.officer_power is not None:
+            for role, power in zip((Role.CITIZEN, Role.OFFICER), self._averaged(centre), strict=True):
+                self._foreground[role].moment(power)
         if not speaking:
             self._last = Role.NOBODY
             return Role.NOBODY
@@ -185,15 +199,18 @@ class RoleTracker:
 
     def _compared(self, centre: int) -> Role:
         config = self._config
-        citizen, officer = self._smoothed(centre)
+        citizen, officer = self._averaged(centre)
+        citizen = max(citizen - self._citizen_noise.power, 0.0)
+        officer = max(officer - self._officer_noise.power, 0.0)
         floor = 10.0 ** (_SILENCE_DBFS / 10.0)
         lean_db = decibels(max(citizen, floor)) - decibels(max(officer, floor)) + config.citizen_gain_db
+        role = Role.CITIZEN if lean_db > 0 else Role.OFFICER
+        apart = self._stands_apart(role, lean_db)
         margin = config.margin_db
         if (self._last is Role.CITIZEN and lean_db < 0) or (self._last is Role.OFFICER and lean_db > 0):
             margin += config.hysteresis_db
-        if abs(lean_db) < margin:
+        if abs(lean_db) < margin or not apart:
             return Role.UNSURE
-        role = Role.CITIZEN if lean_db > 0 else Role.OFFICER
         self._learn(role, abs(lean_db))
         if role is Role.OFFICER:
             return Role.BOTH if self._is_overlap(role, abs(lean_db)) else Role.OFFICER
@@ -203,8 +220,19 @@ class RoleTracker:
             return Role.BOTH
         return Role.CITIZEN
 
-    def _smoothed(self, centre: int) -> tuple[float, float]:
-        """Return both channels' powers less their noise, averaged around `centre` with falling weights."""
+    def _stands_apart(self, role: Role, lean_db: float) -> bool:
+        """Tell whether somebody at this microphone speaks, not the queue; learn how the queue leans."""
+        heard = self._foreground
+        near = {who: channel.stands_out(self._config.stand_out_db) for who, channel in heard.items()}
+        if not any(near.values()):
+            if all(channel.is_known for channel in heard.values()):
+                self._queue.add(lean_db)
+            return False
+        beyond_db = lean_db - self._queue.median_db
+        return near[role] and (beyond_db if role is Role.CITIZEN else -beyond_db) >= self._config.margin_db
+
+    def _averaged(self, centre: int) -> tuple[float, float]:
+        """Return both channels' powers, averaged around `centre` with falling weights."""
         span = self._config.smooth_windows
         citizen = officer = weights = 0.0
         for offset in range(-span, span + 1):
@@ -215,10 +243,7 @@ class RoleTracker:
             weights += weight
             citizen += weight * window.citizen_power
             officer += weight * (window.officer_power or 0.0)
-        return (
-            max(citizen / weights - self._citizen_noise.power, 0.0),
-            max(officer / weights - self._officer_noise.power, 0.0),
-        )
+        return citizen / weights, officer / weights
 
     def _is_near(self, level_db: float) -> bool:
         """Tell whether a level is that of the person at the counter, and remember it if so."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from inference.evaluation_speech import load_sound
 from inference.media import AudioChunk
 from inference.utterance_judge import WordJudge
-from inference.voice_evidence import VoiceEvidence, VoiceReader
+from inference.voice_evidence import VoiceConfig, VoiceEvidence, VoiceReader
 from inference.word_errors import ErrorCount, normalise, word_errors
 from models.registry import Registry
 from models.text_sentiment import TextSentiment
@@ -57,10 +57,15 @@ class Recorder:
         return self.texts[-1]
 
 
-def listen(sound: NDArray[np.int16], network: VoiceActivityNetwork, recorder: Recorder) -> VoiceEvidence:
+def listen(
+    sound: NDArray[np.int16],
+    network: VoiceActivityNetwork,
+    recorder: Recorder,
+    config: VoiceConfig | None = None,
+) -> VoiceEvidence:
     """Read a whole sound as one session."""
     sentiment = TextSentiment.load()
-    reader = VoiceReader(network.stream, lambda: WordJudge(recorder, sentiment))
+    reader = VoiceReader(network.stream, lambda: WordJudge(recorder, sentiment), config)
     for index, at in enumerate(range(0, sound.shape[1], 1600)):
         chunk = AudioChunk(sound[:, at : at + 1600], RATE, 10**18 + at * 62_500, index)
         reader.hear(Opened(chunk))  # type: ignore[arg-type]  # as above

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -65,7 +67,8 @@ def test_both_speaking_is_told_from_one_speaking() -> None:
 
 
 def test_strong_bleed_is_not_taken_for_both_speaking() -> None:
-    found = roles_of([QUIET] * 40 + ([spoken(-24, -27)] * 80 + [spoken(-27, -24)] * 80) * 2)
+    turns = [spoken(-24, -27)] * 80 + [QUIET] * 15 + [spoken(-27, -24)] * 80 + [QUIET] * 15
+    found = roles_of([QUIET] * 40 + turns * 2)
     assert Role.BOTH not in found
     assert found.count(Role.CITIZEN) >= 150
     assert found.count(Role.OFFICER) >= 150
@@ -123,3 +126,43 @@ def test_digital_silence_has_a_level() -> None:
 
 def test_direct_current_is_no_level() -> None:
     assert window_power(np.full(512, 8000, np.int16)) < 1e-9
+
+
+def queue(bias_db: float, count: int, seed: int) -> list[ChannelWindow]:
+    """Talk of many people: it wavers by a few dB and never pauses."""
+    levels = np.random.default_rng(seed).normal(-35.0, 1.5, count)
+    return [spoken(float(level) + bias_db, float(level)) for level in levels]
+
+
+def pauses(citizen_dbfs: float, officer_dbfs: float, count: int) -> list[ChannelWindow]:
+    """Words of one person, a pause of 0.2 s after each second."""
+    word = [spoken(citizen_dbfs, officer_dbfs)] * 25 + [QUIET] * 6
+    return (word * (count // len(word) + 1))[:count]
+
+
+@pytest.mark.parametrize("bias_db", [2.0, 3.0, 6.0, 12.0, -6.0])
+def test_a_queue_that_is_louder_in_one_microphone_is_nobody_at_the_counter(bias_db: float) -> None:
+    windows = queue(bias_db, 600, seed=4)
+    assert set(roles_of(windows)) == {Role.UNSURE}
+    ungated = roles_of(windows, RoleConfig(stand_out_db=-math.inf))
+    assert ungated.count(Role.CITIZEN if bias_db > 0 else Role.OFFICER) > 500
+
+
+def test_a_citizen_in_front_of_a_queue_is_heard() -> None:
+    found = roles_of(queue(3.0, 200, seed=5) + [spoken(-18, -30)] * 60 + queue(3.0, 100, seed=6))
+    assert found[205:255].count(Role.CITIZEN) >= 48
+    assert set(found[:190]) | set(found[300:]) == {Role.UNSURE}
+
+
+def test_what_leans_no_more_than_the_queue_is_dropped_however_loud() -> None:
+    """Somebody of the queue calls out: as the queue, 4 dB louder in the citizen's microphone."""
+    start, call = queue(4.0, 200, seed=7), [spoken(-15, -19)] * 40
+    assert Role.CITIZEN not in roles_of(start + call)
+    assert roles_of([QUIET] * 200 + call).count(Role.CITIZEN) >= 35
+
+
+def test_who_speaks_from_the_first_moment_is_no_queue() -> None:
+    """Nothing is known of the room yet, so nothing is learnt of its queue either."""
+    found = roles_of(pauses(-24, -28, 400))
+    assert Role.CITIZEN not in found[:25]
+    assert found[40:].count(Role.CITIZEN) > 200
