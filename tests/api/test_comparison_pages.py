@@ -74,7 +74,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 def test_the_pages_are_readable_on_a_phone(
     new_page: NewPage, found: ProvinceConsole, axe: Axe, lang: str
 ) -> None:
-    page = new_page(viewport=PHONE, java_script_enabled=False)
+    page = new_page(viewport=PHONE)
     log_in(page, found, OFFICER, lang)
     for path in TABLES.values():
         answer = page.goto(found.page(path))
