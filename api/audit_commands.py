@@ -45,7 +45,7 @@ def export_command(
     """Write both kinds of logs, the signals and the published figures into a folder."""
     from api.audit_export import Scope, export  # noqa: PLC0415 - a verifying auditor has no database
     from api.central_log import CentralLog  # noqa: PLC0415 - as above
-    from api.commands import open_database, settings_of  # noqa: PLC0415 - as above
+    from api.command_context import open_database, settings_of  # noqa: PLC0415 - as above
     from api.trends import local_today  # noqa: PLC0415 - as above
     from api.witnesses import Witnesses  # noqa: PLC0415 - as above
 
