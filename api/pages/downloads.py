@@ -102,7 +102,7 @@ def build_router(pages: Pages, log: CentralLog) -> APIRouter:
         sheets = (
             Sheet(gettext("Figures"), COLUMNS, rows),
             Sheet(gettext("Data dictionary"), _DICTIONARY, [(c.name, c.kind, c.vi, c.en) for c in COLUMNS]),
-            Sheet(gettext("Source"), _FACTS, _facts(made, language)),
+            Sheet(gettext("Source and proof"), _FACTS, _facts(made, language)),
         )
         title = f"{gettext('Measured satisfaction')} {made.sight.view.text}"
         return _file(as_xlsx(sheets, title=title, language=language), f"{made.name}.xlsx", _XLSX)

@@ -145,7 +145,7 @@ def test_a_file_tells_what_the_pages_tell(fetch: Any, new_page: NewPage, found: 
 def test_a_workbook_holds_the_table_its_dictionary_and_its_proof(fetch: Any) -> None:
     first, second = fetch("/figures.xlsx").body(), fetch("/figures.xlsx").body()
     book = openpyxl.load_workbook(io.BytesIO(first))
-    assert book.sheetnames == ["Số liệu", "Từ điển dữ liệu", "Nguồn"]
+    assert book.sheetnames == ["Số liệu", "Từ điển dữ liệu", "Nguồn và bằng chứng"]
     rows = rows_of(fetch("/figures.csv").text())
     assert book.worksheets[0].max_row == len(rows) + 1
     facts = [str(row[0].value) for row in book.worksheets[2].iter_rows()]
@@ -160,7 +160,7 @@ def test_a_report_is_a_pdf_of_the_period(fetch: Any, lang: str) -> None:
     answer = fetch(f"/report.pdf?lang={lang}&place=commune:{SUPERVISED}")
     assert answer.body().startswith(b"%PDF-1.7")
     assert answer.headers["content-disposition"].endswith(f'commune-{SUPERVISED}.pdf"')
-    assert f"/Lang ({lang})".encode() in answer.body()
+    assert f"/Lang({lang})".encode() in answer.body()
 
 
 def test_open_data_are_released_once_and_read_by_anybody(new_page: NewPage, found: ProvinceConsole) -> None:
