@@ -103,17 +103,22 @@ def fit_isotonic(scores: Values, satisfied: Values) -> Isotonic:
         scores: Raw scores, 0 to 1; equal scores count as one.
         satisfied: Ballots of the same visits, 0 or 1.
     """
-    rising = np.sort(scores)
-    _, group = np.unique(scores, return_inverse=True)
-    ends = np.cumsum(np.bincount(group)).tolist()
-    sums = np.bincount(group, weights=satisfied).tolist()
-    steps = zip((0, *ends[:-1]), ends, sums, strict=True)
-    pools = _muted(_risen(_Pool(rising, first, end, total) for first, end, total in steps))
+    pools = _muted(_risen(_steps(scores, satisfied)))
     if len(pools) == 1 and not pools[0].mute:
         corners = [(place, (pools[0].satisfied + 1) / (pools[0].ballots + 2)) for place in pools[0].corners]
     else:
         corners = [(place, pool.share) for pool in pools for place in pool.corners]
     return Isotonic(tuple(place for place, _ in corners), tuple(share for _, share in corners))
+
+
+def _steps(scores: Values, satisfied: Values) -> list[_Pool]:
+    """Return a pool for each distinct score, rising."""
+    rising = np.sort(scores)
+    _, group = np.unique(scores, return_inverse=True)
+    ends = np.cumsum(np.bincount(group)).tolist()
+    sums = np.bincount(group, weights=satisfied).tolist()
+    parts = zip((0, *ends[:-1]), ends, sums, strict=True)
+    return [_Pool(rising, first, end, total) for first, end, total in parts]
 
 
 def _risen(steps: Iterable[_Pool]) -> list[_Pool]:

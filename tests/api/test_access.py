@@ -29,8 +29,8 @@ MACHINES = {
     ("GET", "/v1/arrivals"): {401},
 }
 """Guarded by a signature or a token; what whoever has none is told. Others: 400, 401, 403 or 422."""
-VALUES = {"code": "quay-1"}
-"""Values of the parts of an address; every other part is an id that names nothing."""
+VALUES = {"code": "quay-1", "index": "999999"}
+"""Values of the parts of an address that are no id; every other part is one that names nothing."""
 FORM = {
     "name": "lan",
     "role": "supervisor",
