@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -112,20 +113,27 @@ def test_speech_beyond_one_call_is_not_lost(real: EngineTranscriber, shared: Pat
 def test_a_long_recording_keeps_the_words_of_its_pieces(
     patient: EngineTranscriber, shared: Path, length_s: int
 ) -> None:
-    long = np.concatenate([sound(path) for path in clips(shared)])[: length_s * SAMPLE_RATE_HZ]
+    source = shared / "data" / "speech" / "common_voice_vi.jsonl"
+    entries = [json.loads(line) for line in source.read_text("utf-8").splitlines()]
+    long = np.concatenate([sound(source.parent / entry["audio"]) for entry in entries])
+    long = long[: length_s * SAMPLE_RATE_HZ]
     assert long.size == length_s * SAMPLE_RATE_HZ
+    spoken = re.sub(r"[^\w\s]", "", " ".join(entry["text"] for entry in entries).lower()).split()
+
+    def right(text: str) -> int:
+        matched = SequenceMatcher(None, spoken, text.split(), autojunk=False)
+        return sum(block.size for block in matched.get_matching_blocks())
+
     step = 15 * SAMPLE_RATE_HZ
-    alone = [patient.transcribe(long[at : at + step]) for at in range(0, long.size, step)]
-    expected = " ".join(alone).split()
-    assert len(expected) > length_s
-    matched = SequenceMatcher(None, expected, patient.transcribe(long).split(), autojunk=False)
-    kept = sum(block.size for block in matched.get_matching_blocks())
+    pieces = " ".join(patient.transcribe(long[at : at + step]) for at in range(0, long.size, step))
+    whole = patient.transcribe(long)
     logging.getLogger(__name__).info(
-        "of %d words in pieces of 15 s, %d in one recording", len(expected), kept
+        "words, of them right: %d, %d in pieces of 15 s; %d, %d in one recording",
+        *(len(pieces.split()), right(pieces), len(whole.split()), right(whole)),
     )
-    # In a minute a word at each of three cuts, which every 15 s make anywhere, weighs as much as the share.
-    spoiled = length_s // 15 - 1 if length_s < 270 else 0
-    assert kept >= 0.95 * len(expected) - spoiled
+    assert len(pieces.split()) > length_s
+    assert len(whole.split()) >= 0.95 * len(pieces.split())
+    assert right(whole) >= 0.95 * right(pieces)
 
 
 def test_a_read_only_slice_of_a_stereo_array_is_taken(real: EngineTranscriber, shared: Path) -> None:
