@@ -81,6 +81,22 @@ def test_a_withdrawn_signal_goes_with_its_part_of_both_rollups(
     assert eraser.run_once() == 0
 
 
+def test_a_rewritten_relation_rests_before_it_is_locked_again(
+    database: Database, edge: Edge, eraser: CentralEraser, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    payloads = [signal(rng) for _ in range(2)]
+    body = edge.batch(1, payloads)
+    Ingest(database, IngestSettings()).accept(body, edge.sign(body))
+    monkeypatch.setattr("api.clearing._PAUSE", 1e9)
+    ended = []
+    for payload in payloads:
+        assert erase(database, UUID(payload["consent_record_id"]), "withdrawn")
+        ended.append(eraser.run_once())
+    assert ended == [1, 0]
+    assert certificate(database, UUID(payloads[1]["consent_record_id"])) is None
+
+
 def batch(edge: Edge, first: int, entries: list[dict[str, Any]]) -> bytes:
     numbered = [{"seq": number, **entry} for number, entry in enumerate(entries, first)]
     return json.dumps({"edge": str(edge.id), "first_seq": first, "entries": numbered}).encode()
