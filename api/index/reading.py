@@ -1,7 +1,7 @@
 """What a page may show of the index without any arithmetic of its own: released, held back where it must be.
 
 A place without enough ballots has no share of satisfied people. Where its days have scores, the mean of
-those is an *uncalibrated signal*: another type (`Signal`), so that no page can word it as a share.
+those is an *uncalibrated signal*: another type (`UncalibratedMean`), so that no page can word it as a share.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
+class UncalibratedMean:
     """Mean of uncalibrated scores of released days, 0 to 1, with its interval.
 
     Attributes:
@@ -62,7 +62,7 @@ class Reading:
     period: Period
     standing: Standing
     figure: Figure | None = None
-    signal: Signal | None = None
+    signal: UncalibratedMean | None = None
 
 
 def read_places(
@@ -110,7 +110,7 @@ def released_places(database: Database, period: Period) -> tuple[str, ...]:
 
 
 def _reading(
-    place: str, period: Period, figure: Figure | None, signal: Signal | None, *, withheld: bool
+    place: str, period: Period, figure: Figure | None, signal: UncalibratedMean | None, *, withheld: bool
 ) -> Reading:
     if figure is not None and figure.overall.share is not None:
         return Reading(place, period, Standing.FIGURE, figure=figure)
@@ -121,7 +121,9 @@ def _reading(
     return Reading(place, period, Standing.NOTHING)
 
 
-def _signal(connection: Connection, place: str, period: Period, disclosure: Disclosure) -> Signal | None:
+def _signal(
+    connection: Connection, place: str, period: Period, disclosure: Disclosure
+) -> UncalibratedMean | None:
     first, end = period.months[0], next_month(period.months[-1])
     days = [
         release
@@ -135,7 +137,7 @@ def _signal(connection: Connection, place: str, period: Period, disclosure: Disc
         sum(day.sums["score_square_sum"] for day in days) / PPM**2,
         sum(day.sums["variance_sum"] for day in days) / PPM**2,
     )
-    return None if mean is None else Signal(mean, len(days))
+    return None if mean is None else UncalibratedMean(mean, len(days))
 
 
 def _released_days(connection: Connection, place: str, first: date, end: date) -> list[Release]:

@@ -14,7 +14,7 @@ from api.authorization import Action
 from api.disclosure import points
 from api.index.figures import Share
 from api.index.period import Period, Span
-from api.index.reading import Reading, Signal, Standing
+from api.index.reading import Reading, Standing, UncalibratedMean
 from api.interval import Mean
 from api.language import gettext_of
 from api.pages.access import NOT_SEEN, PageRefused
@@ -159,7 +159,7 @@ def read_with_days(
         for code, found in months.items():
             place = f"counter:{code}"
             if found.mean is not None and readings[place].standing is Standing.NOTHING:
-                signal = Signal(found.mean, len(found.shown))
+                signal = UncalibratedMean(found.mean, len(found.shown))
                 readings[place] = replace(readings[place], standing=Standing.UNCALIBRATED, signal=signal)
     return readings, months
 

@@ -21,7 +21,7 @@ from api.database import Database
 from api.errors import CaseRefused
 from api.index.figures import Completeness, Figure, Line, Share, Versions, Weighting
 from api.index.period import Period, Span
-from api.index.reading import Reading, Signal, Standing
+from api.index.reading import Reading, Standing, UncalibratedMean
 from api.interval import Mean
 from tests.api.running import PASSWORD, running
 from tests.api.senders import Edge, enrolled_edge
@@ -137,7 +137,7 @@ def month_figure(month: int, percent: int, n: int = 50, *, satisfied: int | None
 def month_signal(month: int, percent: int) -> Reading:
     mean = Mean(percent / 100, percent / 100 - 0.02, percent / 100 + 0.02, 200)
     period = Period(date(2026, month, 1), Span.MONTH)
-    return Reading("counter:c", period, Standing.UNCALIBRATED, signal=Signal(mean, 20))
+    return Reading("counter:c", period, Standing.UNCALIBRATED, signal=UncalibratedMean(mean, 20))
 
 
 def test_before_and_after_have_an_interval_of_their_difference() -> None:

@@ -13,7 +13,7 @@ from api.figure_files import Sheet, as_csv, as_package, as_xlsx
 from api.figure_table import COLUMNS, Column, FigureRow, figure_rows, values_of
 from api.index.figures import Completeness, Figure, Line, Share, Versions, Weighting
 from api.index.period import Period
-from api.index.reading import Reading, Signal, Standing
+from api.index.reading import Reading, Standing, UncalibratedMean
 from api.interval import Mean
 from api.open_data import table_of
 from api.register import Register, Spot
@@ -84,7 +84,9 @@ def test_rows_hold_what_is_printed(share: Share, expected: tuple[str, ...]) -> N
 
 
 def test_a_signal_and_what_is_held_back_have_no_share() -> None:
-    signal = Reading("unit:u", MONTH, Standing.UNCALIBRATED, signal=Signal(Mean(0.5, 0.4, 0.6, 20), 3))
+    signal = Reading(
+        "unit:u", MONTH, Standing.UNCALIBRATED, signal=UncalibratedMean(Mean(0.5, 0.4, 0.6, 20), 3)
+    )
     held = Reading("all", MONTH, Standing.WITHHELD)
     one, two = figure_rows([UNIT, WHOLE], {"unit:u": signal, "all": held})
     assert (one.share, one.signal, one.signal_n) == ("", "50", "20")
