@@ -246,3 +246,20 @@ def test_the_extra_choice_on_a_screen(  # noqa: PLR0915 - one walk from the ques
     page.get_by_role("heading", name=words["slip"]).wait_for()
     picture(page, f"quotes-slip-after-{name}-{language}")
     assert name == "phone" or not scrolls(page, screen), "the slip scrolls after the service"
+
+
+def test_a_page_that_answered_a_form_follows_the_desk_in_its_own_language(
+    kiosk: SignedCounter, new_page: NewPage
+) -> None:
+    page = new_page(has_touch=True)
+    page.goto(kiosk.server.link)
+    kiosk.desk.offer()
+    page.goto(kiosk.url("en"))
+    for purpose in ("image", "voice"):
+        page.locator(f"#choice-{purpose} label", has=page.locator("input[value=no]")).tap()
+    page.locator("#choice-quotes").tap()
+    page.locator(".confirm button").tap()
+    page.get_by_role("alert").get_by_text(WORDS["en"]["alert"]).wait_for()
+    assert "lang" not in page.url
+    assert answer(kiosk, image="no", voice="yes", quotes="yes") == 200
+    page.get_by_text(WORDS["en"]["held"]).wait_for()

@@ -45,8 +45,9 @@
       }
       const screen = (await answer.json()).screen;
       if (screen !== body.dataset.screen) {
+        // The answer to a form has no query: the language is the page's. The next citizen starts with the default.
         const same = screen.split(" ")[1] === record;
-        location.replace(same ? body.dataset.home + location.search : body.dataset.home);
+        location.replace(same ? `${body.dataset.home}?lang=${document.documentElement.lang}` : body.dataset.home);
         return;
       }
     } catch {
