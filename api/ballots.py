@@ -17,6 +17,7 @@ _COLUMNS: Final[dict[str, str]] = {
     "cast_at": "timestamptz",
     "session_id": "uuid",
     **dict.fromkeys(_CRITERIA, "boolean"),
+    "procedure": "text",
     "edge_id": "uuid",
     "seq": "bigint",
 }
@@ -62,6 +63,7 @@ def _row(item: NumberedBallot, edge_id: UUID, erased: set[UUID]) -> tuple[object
         ballot.cast_at,
         None if ballot.session_id in erased else ballot.session_id,
         *(ballot.satisfied[Criterion(name)] for name in _CRITERIA),
+        ballot.procedure,
         edge_id,
         item.seq,
     )

@@ -204,6 +204,10 @@ class Criterion(StrEnum):
     TIME_COST = "time_cost"
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Ballot(_Frozen):
     """One citizen's own rating at the counter: two levels, four criteria.
 
@@ -212,6 +216,8 @@ class Ballot(_Frozen):
     Attributes:
         session_id: The service it speaks of; removed where a withdrawal asks for it.
         satisfied: True or false for every criterion.
+        procedure: Code of what the service was about, a fact about the service and not about its citizen;
+            None where nobody said. It is left out of the document then, as edges wrote it before the field.
     """
 
     schema_version: Literal[1] = 1
@@ -220,6 +226,7 @@ class Ballot(_Frozen):
     cast_at: AwareDatetime
     session_id: UUID | None
     satisfied: dict[Criterion, bool]
+    procedure: Annotated[Code | None, Field(exclude_if=_is_none)] = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -345,6 +345,27 @@ def test_ballots_count_once_and_only_at_enrolled_counters(database: Database, ed
     assert count(database, "ballots") == 1
 
 
+def test_a_ballot_says_what_the_service_was_about_or_leaves_it_out(
+    database: Database, edge: Edge, seed: int
+) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    entries = [
+        ballot(rng, None),  # of an edge that does not know the field
+        ballot(rng, None) | {"procedure": "1.004227"},
+        ballot(rng, None) | {"procedure": None},
+        ballot(rng, None) | {"procedure": "Đăng ký"},
+        ballot(rng, None) | {"procedure": ""},
+    ]
+    receipt = send(database, edge, 1, *({"kind": "ballot", "payload": item} for item in entries))
+    assert receipt.ballots == 3
+    assert {item.seq: item.reason for item in receipt.quarantined} == dict.fromkeys(
+        (4, 5), "bad-ballot:string_pattern_mismatch:procedure"
+    )
+    with database.transaction() as connection:
+        kept = connection.execute("SELECT seq, procedure FROM ballots ORDER BY seq").fetchall()
+    assert kept == [(1, None), (2, "1.004227"), (3, None)]
+
+
 @pytest.mark.parametrize("salt", ["", "AAAA", "A" * 43, base64.b64encode(b"x" * 31).decode(), 7, None])
 def test_a_wrong_salt_is_set_aside(database: Database, edge: Edge, salt: object) -> None:
     entry = {"kind": "signal", "payload": signal(random.Random(1)), "salt": salt}  # noqa: S311 - a seeded sequence, no secret

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import re
 import subprocess
@@ -14,7 +15,9 @@ from uuid6 import uuid7
 from inference.signal import (
     MAX_SESSION,
     Abstention,
+    Ballot,
     Change,
+    Criterion,
     Estimate,
     Factor,
     FactorEstimate,
@@ -217,3 +220,42 @@ def test_the_waist_imports_no_perception_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+BALLOT: dict[str, Any] = {
+    "schema_version": 1,
+    "ballot_id": "01930000-0000-7000-8000-000000000001",
+    "counter": "counter-1",
+    "cast_at": "2026-11-02T08:30:00Z",
+    "session_id": None,
+    "satisfied": {criterion.value: True for criterion in Criterion},
+}
+
+
+def test_every_leaf_of_a_ballot_is_harmless() -> None:
+    properties = Ballot.model_json_schema()["properties"]
+    answers = properties.pop("satisfied")
+    assert answers["additionalProperties"] == {"type": "boolean"}
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    found = leaves(schema, {})
+    assert {path for path, _ in found} >= {".counter", ".procedure"}
+    assert [path for path, leaf in found if not is_harmless(leaf)] == []
+
+
+@pytest.mark.parametrize("added", [{}, {"procedure": None}])
+def test_a_ballot_without_a_procedure_is_written_as_edges_always_wrote_it(added: dict[str, Any]) -> None:
+    ballot = Ballot.model_validate_json(json.dumps(BALLOT | added), strict=True)
+    assert ballot.procedure is None
+    assert ballot.model_dump(mode="json") == BALLOT
+    assert json.loads(ballot.model_dump_json()) == BALLOT
+
+
+def test_a_ballot_carries_the_code_of_a_procedure() -> None:
+    ballot = Ballot.model_validate_json(json.dumps(BALLOT | {"procedure": "1.004227"}), strict=True)
+    assert ballot.model_dump(mode="json") == BALLOT | {"procedure": "1.004227"}
+
+
+@pytest.mark.parametrize("code", ["", "Đăng ký", "a" * 65, "1.004227\n", 7])
+def test_a_procedure_is_a_code_or_nothing(code: object) -> None:
+    with pytest.raises(ValidationError, match="procedure"):
+        Ballot.model_validate_json(json.dumps(BALLOT | {"procedure": code}), strict=True)
