@@ -20,7 +20,7 @@ import numpy as np
 from api.statistics import prediction_powered
 from api.statistics.errors import SumsInvalid
 from api.statistics.mover import combined
-from api.statistics.prediction_powered import PairSums, ScoreSums, Tuned, tuned
+from api.statistics.prediction_powered import PairSums, ScoreSums, tuned
 from api.statistics.wilson import wilson
 
 _ROUNDING: Final = 1e-9
@@ -282,33 +282,74 @@ def estimate(
         return Unrepresented(
             tuple(stratum.name for stratum in missing), math.fsum(part.weight for part in missing), ballots
         )
-    parts = tuple(_part(stratum) for stratum in present)
-    return _together(parts, visits)
+    return _together(_parts(present), visits)
 
 
-def _part(stratum: Stratum) -> Part:
-    pairs, passive = stratum.ballots, stratum.passive
+@dataclass(frozen=True, slots=True)
+class _Alone:
+    """A stratum before it has an interval; `lambda_` and `gain` are as estimated, 0 without scores."""
+
+    value: float
+    n_eff: float
+    lambda_: float = 0.0
+    gain: float = 0.0
+    used: bool = False
+
+
+def _parts(strata: Sequence[Stratum]) -> tuple[Part, ...]:
+    """Estimate each stratum by itself.
+
+    Nearly the whole cost of an array is in the call: all strata that have scores go through one, and a
+    stratum without any is its ballots' share, which the formula gives for N = 0, too.
+    """
+    scored = [stratum for stratum in strata if stratum.passive.n]
+    found = iter(_with_scores(scored) if scored else ())
+    alone = [
+        next(found)
+        if stratum.passive.n
+        else _Alone(stratum.ballots.satisfied / stratum.ballots.n, float(stratum.ballots.n))
+        for stratum in strata
+    ]
+    lows, highs = wilson([each.value for each in alone], [each.n_eff for each in alone])
+    return tuple(
+        Part(
+            name=stratum.name,
+            weight=stratum.weight,
+            value=each.value,
+            low=low,
+            high=high,
+            n=stratum.ballots.n,
+            N=stratum.passive.n,
+            n_eff=each.n_eff,
+            lambda_=each.lambda_ if each.used else 0.0,
+            guard=None if each.used else _guard(stratum, each),
+        )
+        for stratum, each, low, high in zip(strata, alone, lows.tolist(), highs.tolist(), strict=True)
+    )
+
+
+def _with_scores(strata: Sequence[Stratum]) -> list[_Alone]:
+    pairs = [stratum.ballots for stratum in strata]
+    passive = [stratum.passive for stratum in strata]
     result = tuned(
-        PairSums(pairs.n, pairs.satisfied, pairs.score, pairs.score_squared, pairs.product),
-        ScoreSums(passive.n, passive.score, passive.score_squared),
+        PairSums(
+            [each.n for each in pairs],
+            [each.satisfied for each in pairs],
+            [each.score for each in pairs],
+            [each.score_squared for each in pairs],
+            [each.product for each in pairs],
+        ),
+        ScoreSums(
+            [each.n for each in passive],
+            [each.score for each in passive],
+            [each.score_squared for each in passive],
+        ),
     )
-    low, high = wilson(result.value, result.n_eff)
-    used = bool(result.used)
-    return Part(
-        name=stratum.name,
-        weight=stratum.weight,
-        value=float(result.value),
-        low=float(low),
-        high=float(high),
-        n=pairs.n,
-        N=passive.n,
-        n_eff=float(result.n_eff),
-        lambda_=float(result.lambda_) if used else 0.0,
-        guard=None if used else _guard(stratum, result),
-    )
+    columns = (result.value, result.n_eff, result.lambda_, result.gain, result.used)
+    return [_Alone(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def _guard(stratum: Stratum, result: Tuned) -> Guard:
+def _guard(stratum: Stratum, alone: _Alone) -> Guard:
     """Say why the scores of a stratum are not used; the first reason that holds."""
     pairs, passive = stratum.ballots, stratum.passive
     of_a_class = min(pairs.satisfied, pairs.n - pairs.satisfied)
@@ -317,24 +358,15 @@ def _guard(stratum: Stratum, result: Tuned) -> Guard:
         (pairs.n < prediction_powered.FEWEST_BALLOTS, Guard.FEW_BALLOTS),
         (of_a_class < prediction_powered.FEWEST_OF_A_CLASS, Guard.FEW_OF_A_CLASS),
         (passive.n < prediction_powered.FEWEST_SCORES, Guard.FEW_SCORES),
-        (float(result.lambda_) < prediction_powered.LEAST_LAMBDA, Guard.WEAK_SCORES),
-        (float(result.gain) < prediction_powered.LEAST_GAIN, Guard.LITTLE_GAIN),
+        (alone.lambda_ < prediction_powered.LEAST_LAMBDA, Guard.WEAK_SCORES),
+        (alone.gain < prediction_powered.LEAST_GAIN, Guard.LITTLE_GAIN),
     )
     return next((guard for holds, guard in reasons if holds), Guard.FEW_OF_A_CLASS)
 
 
 def _together(parts: tuple[Part, ...], visits: int | None) -> Estimated:
-    weights = np.array([part.weight for part in parts])
-    value, low, high = combined(
-        weights,
-        np.array([part.value for part in parts]),
-        np.array([part.low for part in parts]),
-        np.array([part.high for part in parts]),
-        math.inf if visits is None else visits,
-    )
+    value, low, high = _weighted(parts, visits)
     one = len(parts) == 1
-    if one:  # its own ends, to the last digit
-        low, high = np.asarray(parts[0].low), np.asarray(parts[0].high)
     helped = [part for part in parts if part.guard is None]
     weight = math.fsum(part.weight for part in helped)
     if helped:
@@ -342,9 +374,9 @@ def _together(parts: tuple[Part, ...], visits: int | None) -> Estimated:
     else:
         method = Method.WILSON if one else Method.STRATIFIED_WILSON
     return Estimated(
-        value=float(value),
-        low=float(low),
-        high=float(high),
+        value=value,
+        low=low,
+        high=high,
         n=sum(part.n for part in parts),
         N=sum(part.N for part in parts),
         n_eff=1 / math.fsum(part.weight**2 / part.n_eff for part in parts),
@@ -352,3 +384,17 @@ def _together(parts: tuple[Part, ...], visits: int | None) -> Estimated:
         method=method,
         strata=parts,
     )
+
+
+def _weighted(parts: tuple[Part, ...], visits: int | None) -> tuple[float, float, float]:
+    if len(parts) == 1:  # its own ends, to the last digit
+        (only,) = parts
+        return only.weight * only.value, only.low, only.high
+    value, low, high = combined(
+        np.array([part.weight for part in parts]),
+        np.array([part.value for part in parts]),
+        np.array([part.low for part in parts]),
+        np.array([part.high for part in parts]),
+        math.inf if visits is None else visits,
+    )
+    return float(value), float(low), float(high)

@@ -136,6 +136,34 @@ def test_a_class_is_counted_by_what_the_estimate_expects_too(seed: int) -> None:
     assert refused.value == 0.9
 
 
+def test_strata_estimated_at_once_are_each_what_the_formula_gives_for_it_alone(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    strata = []
+    for number in range(40):
+        y, f, g = draw_pairs(rng, Visits(0.75, int(rng.integers(10, 200)), int(rng.integers(20, 400)), 0.9))
+        pairs, passive = Pairs.of((y > 0).tolist(), f.tolist()), Passive.of(g.tolist())
+        plain = number % 3 == 0
+        ballots = Pairs(pairs.n, pairs.satisfied) if plain else pairs
+        strata.append(Stratum(str(number), 1 / 40, ballots, Passive() if plain else passive))
+    found = estimate(strata)
+    assert isinstance(found, Estimated)
+
+    assert len({part.guard for part in found.strata}) >= 3  # used ones, plain ones, refused ones
+    for stratum, part in zip(strata, found.strata, strict=True):
+        b, s = stratum.ballots, stratum.passive
+        one = tuned(
+            PairSums(b.n, b.satisfied, b.score, b.score_squared, b.product),
+            ScoreSums(s.n, s.score, s.score_squared),
+        )
+        low, high = wilson(one.value, one.n_eff)
+        expected = (float(one.value), float(one.n_eff), float(low), float(high))
+        assert (part.value, part.n_eff, part.low, part.high) == expected  # to the last digit
+        assert part.lambda_ == (float(one.lambda_) if bool(one.used) else 0.0)
+        assert (part.guard is None) == bool(one.used)
+        alone = _one(b, s)
+        assert (alone.value, alone.low, alone.high) == (part.value, part.low, part.high)
+
+
 def test_good_scores_narrow_the_interval_and_useless_ones_leave_it(seed: int) -> None:
     good, useless = (_estimated(seed, Visits(0.7, 200, 2000, auc)) for auc in (0.95, 0.5))
 
