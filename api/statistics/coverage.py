@@ -8,12 +8,9 @@ show) ours may be as far out, and no farther.
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +26,6 @@ from api.statistics.synthetic_visits import (
     Visits,
     draw,
     draw_consenting,
-    draw_pairs,
 )
 from api.statistics.wilson import Values, wilson
 
@@ -41,9 +37,6 @@ SHARES: Final = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97)
 BALLOTS: Final = (30, 50, 75, 100, 200, 300)
 AUCS: Final = (0.6, 0.7, 0.8, 0.86, 0.92, 0.98)
 SCORES_A_BALLOT: Final = 10
-
-MORE_RUNS: Final = 12
-"""How many times the runs a cell gets, drawn anew, when chance may have decided its verdict."""
 
 _ROUNDING: Final = 1e-9
 _RATIOS: Final = (1, 2, 5, 20)
@@ -83,7 +76,7 @@ class Cell:
     @property
     def passes(self) -> bool:
         """Whether the cell meets the bar; beside Wilson's coverage two standard errors are granted."""
-        lowest, highest = self._border
+        lowest, highest = borders(self.wilson_coverage, self.error)
         return lowest <= self.coverage <= highest and self.width <= self.wilson_width + _ROUNDING
 
     @property
@@ -91,15 +84,6 @@ class Cell:
         """Whether chance may have decided: coverage or width within three standard errors of a border."""
         by_width = 0 < abs(self.width - self.wilson_width) < 3 * self.width_error
         return by_width or any(abs(self.coverage - border) < 3 * self.error for border in (LOWEST, HIGHEST))
-
-    @property
-    def _border(self) -> tuple[float, float]:
-        lowest, highest = LOWEST, HIGHEST
-        if self.wilson_coverage < LOWEST:
-            lowest = self.wilson_coverage - 2 * self.error
-        if self.wilson_coverage > HIGHEST:
-            highest = self.wilson_coverage + 2 * self.error
-        return lowest, highest
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +118,6 @@ class ConsentCell:
         """Whether chance may have decided: the coverage is within three standard errors of the border."""
         error = math.sqrt(self.coverage * (1 - self.coverage) / self.runs)
         return abs(self.coverage - LOWEST_OF_CONSENT) < 3 * error
-
-
-@dataclass(frozen=True, slots=True)
-class ControlCell:
-    """The intervals of `ppi_mean_ci` on one kind of month.
-
-    Attributes:
-        visits: What the months were like.
-        runs: Months drawn.
-        coverage: Share of intervals that held the truth.
-        width: Their mean width.
-    """
-
-    visits: Visits
-    runs: int
-    coverage: float
-    width: float
 
 
 Interval = Callable[[PairSums, ScoreSums], tuple[Values, Values, Values]]
@@ -230,6 +197,18 @@ def simulate_cell(visits: Visits, runs: int, seed: int, interval: Interval = est
     )
 
 
+def borders(wilson_coverage: float, error: float) -> tuple[float, float]:
+    """Return between which coverages a cell meets the bar.
+
+    Args:
+        wilson_coverage: What Wilson's interval covers there; outside the bar it takes the border with it.
+        error: Standard error of the coverage; two are granted beside Wilson's, none beside the bar itself.
+    """
+    lowest = wilson_coverage - 2 * error if wilson_coverage < LOWEST else LOWEST
+    highest = wilson_coverage + 2 * error if wilson_coverage > HIGHEST else HIGHEST
+    return lowest, highest
+
+
 def wilson_coverage(p: float, n: int) -> float:
     """Return how often Wilson's interval of n ballots holds the share p, exactly."""
     low, high = wilson(np.arange(n + 1) / n, n)
@@ -283,72 +262,6 @@ def simulate_consent(month: Consenting, runs: int, seed: int) -> ConsentCell:
         inside=float(np.mean((inside_low <= month.p) & (month.p <= inside_high))),
         weighted=float(np.mean((weighted_low <= month.p) & (month.p <= weighted_high))),
     )
-
-
-def simulate_control(visits: Visits, runs: int, seed: int) -> ControlCell:
-    """Draw months of one kind and judge the intervals of ppi-python's `ppi_mean_ci`.
-
-    Raises:
-        SimulationRefused: ppi-python is not installed.
-    """
-    try:
-        ppi_mean_ci = importlib.import_module("ppi_py").ppi_mean_ci  # a package of the developers only
-    except ModuleNotFoundError as error:
-        raise SimulationRefused(
-            "The control needs the package ppi-python, which only developers have: pip install ppi-python"
-        ) from error
-    generator = np.random.default_rng(seed)
-    held, width = 0, 0.0
-    for _ in range(runs):
-        low, high = (float(end[0]) for end in ppi_mean_ci(*draw_pairs(generator, visits), alpha=0.05))
-        held += low <= visits.p <= high
-        width += high - low
-    return ControlCell(visits, runs, held / runs, width / runs)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A cell to simulate, with its own seed: cells come out the same in any order.
-
-    Attributes:
-        month: What the months are like.
-        runs: Months.
-        seed: Seed of the cell.
-        control: Whether the control judges them instead of the estimator.
-    """
-
-    month: Visits | Consenting
-    runs: int
-    seed: int
-    control: bool = False
-
-
-def tasks(
-    months: Sequence[Visits | Consenting], runs: int, seed: int, *, control: bool = False
-) -> list[Task]:
-    """Give each kind of month a seed that follows from the seed of the whole."""
-    seeds = np.random.SeedSequence(seed).generate_state(len(months), np.uint64)
-    return [Task(month, runs, int(own), control) for month, own in zip(months, seeds, strict=True)]
-
-
-def run(task: Task) -> Cell | ConsentCell | ControlCell:
-    """Simulate one cell; a verdict in doubt is taken again with more runs of another seed."""
-    if isinstance(task.month, Consenting):
-        found = simulate_consent(task.month, task.runs, task.seed)
-        return simulate_consent(task.month, MORE_RUNS * task.runs, task.seed + 1) if found.in_doubt else found
-    if task.control:
-        return simulate_control(task.month, task.runs, task.seed)
-    first = simulate_cell(task.month, task.runs, task.seed)
-    return simulate_cell(task.month, MORE_RUNS * task.runs, task.seed + 1) if first.in_doubt else first
-
-
-def run_all(todo: Sequence[Task], jobs: int) -> Iterator[Cell | ConsentCell | ControlCell]:
-    """Simulate cells in order, in as many processes as asked."""
-    if jobs <= 1:
-        yield from map(run, todo)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(run, todo, chunksize=4)
 
 
 def _rows(kept: npt.NDArray[np.bool_], *sums: npt.ArrayLike) -> tuple[Values, ...]:

@@ -8,6 +8,7 @@ under its curve (AUC) is as asked. A miscalibrated model tells the chance wrongl
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import NormalDist
@@ -98,6 +99,21 @@ class ConsentMonths:
     refusals_satisfied: Values
 
 
+@dataclass(frozen=True, slots=True)
+class PairedMonths:
+    """Visits with a ballot of some months.
+
+    Attributes:
+        months: Which of all the months.
+        satisfied: Ballots, a row of n a month.
+        told: Their scores, the same shape.
+    """
+
+    months: slice
+    satisfied: npt.NDArray[np.bool_]
+    told: npt.NDArray[np.float32]
+
+
 def draw(generator: np.random.Generator, visits: Visits, runs: int) -> tuple[PairSums, ScoreSums]:
     """Draw months anew and add each up.
 
@@ -110,18 +126,34 @@ def draw(generator: np.random.Generator, visits: Visits, runs: int) -> tuple[Pai
         Sums with one entry a month.
     """
     pairs, scores = np.empty((4, runs)), np.empty((2, runs))
+    for some in portions_of_pairs(generator, visits, runs):
+        pairs[0, some.months] = some.satisfied.sum(axis=1)
+        pairs[1, some.months] = some.told.sum(axis=1, dtype=np.float64)
+        pairs[2, some.months] = np.square(some.told).sum(axis=1, dtype=np.float64)
+        pairs[3, some.months] = (some.told * some.satisfied).sum(axis=1, dtype=np.float64)
+    for months, told in portions_of_scores(generator, visits, runs):
+        scores[0, months] = told.sum(axis=1, dtype=np.float64)
+        scores[1, months] = np.square(told).sum(axis=1, dtype=np.float64)
+    return PairSums(visits.n, *pairs), ScoreSums(visits.more, *scores)
+
+
+def portions_of_pairs(generator: np.random.Generator, visits: Visits, runs: int) -> Iterator[PairedMonths]:
+    """Draw the visits with a ballot, month by month, as many months at once as a processor keeps close."""
     for start, stop in _portions(runs, visits.n):
         satisfied = _moods(generator, visits.p, (stop - start, visits.n))
-        told = _told(generator, satisfied, visits)
-        pairs[0, start:stop] = satisfied.sum(axis=1)
-        pairs[1, start:stop] = told.sum(axis=1, dtype=np.float64)
-        pairs[2, start:stop] = np.square(told).sum(axis=1, dtype=np.float64)
-        pairs[3, start:stop] = (told * satisfied).sum(axis=1, dtype=np.float64)
+        yield PairedMonths(slice(start, stop), satisfied, _told(generator, satisfied, visits))
+
+
+def portions_of_scores(
+    generator: np.random.Generator, visits: Visits, runs: int
+) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Draw the visits without a ballot: which months, and their scores, a row each.
+
+    Months are the same whoever asks, if the pairs were drawn from the generator before.
+    """
     for start, stop in _portions(runs, visits.more):
-        told = _told(generator, _moods(generator, visits.p, (stop - start, visits.more)), visits)
-        scores[0, start:stop] = told.sum(axis=1, dtype=np.float64)
-        scores[1, start:stop] = np.square(told).sum(axis=1, dtype=np.float64)
-    return PairSums(visits.n, *pairs), ScoreSums(visits.more, *scores)
+        moods = _moods(generator, visits.p, (stop - start, visits.more))
+        yield slice(start, stop), _told(generator, moods, visits)
 
 
 def draw_pairs(generator: np.random.Generator, visits: Visits) -> tuple[Values, Values, Values]:

@@ -9,19 +9,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from api.statistics import coverage_report, simulate_commands
+from api.statistics import coverage_picture, coverage_report, simulate_commands
 from api.statistics.coverage import (
     Cell,
     ConsentCell,
     consent_grid,
     grid,
     ratio_grid,
-    run,
     simulate_cell,
     simulate_consent,
-    tasks,
     wilson_coverage,
 )
+from api.statistics.coverage_tasks import run, tasks
 from api.statistics.errors import SimulationRefused
 from api.statistics.prediction_powered import PairSums, ScoreSums
 from api.statistics.synthetic_visits import Consenting, Telling, Visits, draw, draw_pairs
@@ -222,4 +221,4 @@ def test_a_picture_of_the_same_figures_is_the_same(seed: int) -> None:
         seed, 100, tuple(simulate_cell(visits, 100, seed) for visits in _HARD), (), (), ()
     )
 
-    assert coverage_report.as_svg(report) == coverage_report.as_svg(report)
+    assert coverage_picture.as_svg(report) == coverage_picture.as_svg(report)

@@ -11,11 +11,18 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from api.statistics.coverage import simulate_control
+from api.statistics.coverage_control import control_intervals, simulate_control
 from api.statistics.estimator import Estimated, Method, Pairs, Passive, Stratum, estimate
 from api.statistics.isotonic import _risen, _steps, fit_isotonic
 from api.statistics.platt import fit_platt
-from api.statistics.synthetic_visits import Telling, Visits, draw_pairs
+from api.statistics.synthetic_visits import (
+    Telling,
+    Visits,
+    draw,
+    draw_pairs,
+    portions_of_pairs,
+    portions_of_scores,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +57,29 @@ def test_the_control_fails_where_the_shares_are_high(seed: int, reference: Any) 
     found = simulate_control(Visits(0.95, 30, 300, 0.86), 150, seed)
 
     assert found.coverage < 0.88
+
+
+@pytest.mark.parametrize(
+    "visits", [Visits(0.7, 30, 300, 0.86, Telling.TIMID), Visits(0.95, 300, 3000, 0.6)], ids=str
+)
+def test_many_months_a_call_are_the_references_intervals_of_the_months_that_ours_are_judged_by(
+    visits: Visits, seed: int, reference: Any
+) -> None:
+    runs = 100
+    ours = np.concatenate([np.stack(ends, axis=1) for ends in control_intervals(visits, runs, seed)])
+    generator = np.random.default_rng(seed)
+    pairs = list(portions_of_pairs(generator, visits, runs))
+    y, f = (np.concatenate([getattr(some, name) for some in pairs]) for name in ("satisfied", "told"))
+    g = np.concatenate([told for _, told in portions_of_scores(generator, visits, runs)])
+    sums, scores = draw(np.random.default_rng(seed), visits, runs)
+
+    assert ours.shape == (runs, 2)
+    for month in (0, 31, 32, 86, 87, 99):
+        theirs = reference.ppi_mean_ci(*(row[month].astype(np.float64) for row in (y, f, g)), alpha=0.05)
+        assert ours[month] == pytest.approx([float(end[0]) for end in theirs], abs=1e-12)
+    np.testing.assert_array_equal(y.sum(axis=1), sums.satisfied)
+    np.testing.assert_allclose((y * f).sum(axis=1, dtype=np.float64), np.asarray(sums.product))
+    np.testing.assert_allclose(g.sum(axis=1, dtype=np.float64), np.asarray(scores.score))
 
 
 def _estimate(
