@@ -156,6 +156,17 @@ class PlaylistItem(_Strict):
     consent: Annotated[Path, Field(description="Consent file of the recording.")]
 
 
+ProcedureName = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^\S(?:.*\S)?$")]
+
+
+class ProcedureConfig(_Strict):
+    """One procedure that a counter handles."""
+
+    code: Annotated[Code, Field(description="Its code, as the centre knows it from the transactions.")]
+    vi: Annotated[ProcedureName, Field(description="Its name in Vietnamese, for the officer's page.")]
+    en: Annotated[ProcedureName, Field(description="Its name in English, for the officer's page.")]
+
+
 class CounterConfig(_Strict):
     """One counter: its devices and what they look at."""
 
@@ -180,6 +191,13 @@ class CounterConfig(_Strict):
     privacy_masks: Annotated[
         list[Polygon], Field(description="Areas blackened before anything reads the picture.")
     ] = []
+    procedures: Annotated[
+        tuple[ProcedureConfig, ...],
+        Field(
+            max_length=32,
+            description="What it handles; one stands in every ballot, of several the officer chooses.",
+        ),
+    ] = ()
     playlist: Annotated[
         tuple[PlaylistItem, ...],
         Field(
@@ -189,6 +207,15 @@ class CounterConfig(_Strict):
     longest_session_s: Annotated[
         float, Field(gt=0, le=3600, description="A session ends after this long, whatever happens.")
     ] = 3600.0
+
+    @model_validator(mode="after")
+    def _procedures_differ(self) -> Self:
+        codes = [procedure.code for procedure in self.procedures]
+        twice = sorted({code for code in codes if codes.count(code) > 1})
+        if twice:
+            msg = f"counter '{self.code}' lists procedures twice: {', '.join(twice)}; list each of them once"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _has_a_device(self) -> Self:
@@ -344,9 +371,10 @@ def _line_of(text: str, location: Sequence[int | str]) -> int | None:
     for depth, part in enumerate(location):
         if isinstance(part, int):
             name = re.escape(str(location[depth - 1]))
-            headers = [
-                number for number, line in enumerate(lines) if re.match(rf"\s*\[\[\s*{name}\s*\]\]", line)
-            ]
+            if found is not None and not lines[found].lstrip().startswith("["):
+                break  # a list on the line of its key: what is in it has no line of its own that can be found
+            header = re.compile(rf"\s*\[\[\s*(?:[\w.-]+\.)?{name}\s*\]\]")
+            headers = [number for number in range(position, len(lines)) if header.match(lines[number])]
             if part < len(headers):
                 position, found = headers[part], headers[part]
             continue

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from capture.desk_view import DeskView, OfficerView, Phase, Slip
 from capture.errors import RatingClosed
 from capture.farewell import Farewell, FarewellTimes, Stage
+from capture.procedures import ServiceProcedure
 from capture.unwritten import Step, UnwrittenSteps
 from consent.errors import ConsentError, LedgerError, TransitionRefused
 from consent.notice import DEFAULT_LANGUAGE, NoticeShelf
@@ -25,9 +25,10 @@ from consent.uptime import uptime_ns
 from inference.signal import Ballot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from uuid import UUID
 
+    from capture.procedures import Procedure
     from consent.gate import Gate, Grant
     from consent.ledger import ConsentStore
     from consent.notice import Notice
@@ -46,78 +47,6 @@ _ANSWERED: Final = frozenset(State) - {State.OFFERED, State.DEFERRED}
 _STOPPABLE: Final = frozenset({State.OFFERED, State.GIVEN})
 
 
-class Phase(StrEnum):
-    """What the citizen's screen shows."""
-
-    IDLE = "idle"
-    ASKING = "asking"
-    CAPTURING = "capturing"
-    SERVING = "serving"
-    """The service goes on and nothing is captured, whatever the reason."""
-    RATING = "rating"
-    """The service is over: how was it?"""
-    RECEIPT = "receipt"
-    THANKS = "thanks"
-
-
-@dataclass(frozen=True, slots=True)
-class DeskView:
-    """What a desk looks like now.
-
-    Attributes:
-        counter: Code of the counter.
-        phase: What the citizen's screen shows.
-        record_id: The consent of the service under way, or of the one that just ended.
-        state: Its state; None without one.
-        purposes: What was given; empty while the answer is open.
-        capture_on: Whether a device may be open now: what the lamp shows.
-        remaining_s: Time left for a page that does not stay; None for the others.
-        service_open: Whether a citizen is being served.
-        ended_how: The method of the step that ended the consent or the question; None before, and where
-            it is not known.
-    """
-
-    counter: str
-    phase: Phase
-    record_id: UUID | None
-    state: State | None
-    purposes: frozenset[Purpose]
-    capture_on: bool
-    remaining_s: float | None
-    service_open: bool
-    ended_how: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OfficerView:
-    """All that an officer may see: what officers did themselves.
-
-    Attributes:
-        service_open: Whether a citizen is being served.
-        with_child: Whether the officer declared that a child is there in this service.
-    """
-
-    service_open: bool
-    with_child: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Slip:
-    """What the citizen can take home.
-
-    Attributes:
-        record: What was asked and answered.
-        code: Takes the consent back.
-        receipt: Proof of the answer; None while the log cannot be read or nothing signs it.
-        quotes_until: When redacted quotes are removed at the latest; None where none may be kept.
-    """
-
-    record: ConsentRecord
-    code: str
-    receipt: Receipt | None
-    quotes_until: datetime | None = None
-
-
 class Desk:
     """The flow of one counter; safe to call from several threads.
 
@@ -134,6 +63,7 @@ class Desk:
         quotes_days: How long quotes are kept, where they are asked for.
         decision_timeout_s: Silence for this long means no.
         cast: Takes the rating of a service; without it nobody is asked for one.
+        procedures: What the counter handles; the ballot of a service names the one it was about.
         farewell: How long the pages after a service stay.
         validity_s: Hard limit of a consent.
         device_key_id: SHA-256 of the edge's public key, once it has one.
@@ -155,6 +85,7 @@ class Desk:
         quotes_days: int = 30,
         decision_timeout_s: float = 60.0,
         cast: Callable[[Ballot], None] | None = None,
+        procedures: Iterable[Procedure] = (),
         farewell: FarewellTimes | None = None,
         validity_s: int = VALIDITY_LIMIT_S,
         device_key_id: str | None = None,
@@ -173,6 +104,7 @@ class Desk:
         self._finish_capture = finish_capture
         self._terms = terms or load_terms()
         self._cast = cast
+        self._procedure = ServiceProcedure(procedures)
         self._times = farewell or FarewellTimes()
         self._validity_s = validity_s
         self._device_key_id = device_key_id
@@ -212,6 +144,7 @@ class Desk:
         with self._lock:
             self._end_service()
             self._record_id, self._grant, self._state = None, None, None
+            self._procedure.begin()
             self._open, self._with_child = True, with_child
             self._code = self._ended_how = None
             self._shown, self._farewell = {}, None
@@ -369,6 +302,17 @@ class Desk:
                 if record_id == self._record_id:
                     self._refresh()
 
+    def name_procedure(self, code: str | None) -> None:
+        """Take the officer's word what the service under way is about; None leaves it open again.
+
+        It may be said anew until the service ends; without a service nothing happens. Waits for nothing.
+
+        Raises:
+            ProcedureUnknown: The counter's configuration does not list it.
+        """
+        if self._open:
+            self._procedure.choose(code)
+
     def revoke(self, record_id: UUID, method: str = "controller") -> None:
         """Stop the capture for the controller: a bystander, a child, an error of staff."""
         with self._lock:
@@ -407,6 +351,7 @@ class Desk:
                         cast_at=datetime.now(UTC),
                         session_id=self._session_to_rate(record_id),
                         satisfied=dict(satisfied),
+                        procedure=self._procedure.code,
                     )
                 )
             farewell.leave(Stage.RATING, now)
@@ -456,7 +401,15 @@ class Desk:
 
     def officer_view(self) -> OfficerView:
         """Return what the officer may see; waits for nothing, so that no delay tells of the log either."""
-        return OfficerView(self._open, self._open and self._with_child)
+        if not self._open:
+            return OfficerView(service_open=False, with_child=False)
+        offered = self._procedure.choosable
+        return OfficerView(
+            service_open=True,
+            with_child=self._with_child,
+            procedures=offered,
+            procedure=self._procedure.code if offered else None,
+        )
 
     def view(self) -> DeskView:
         """Return what the desk looks like now."""
@@ -486,6 +439,7 @@ class Desk:
                 remaining_s=None if phase is Phase.IDLE else remaining_s,
                 service_open=self._open,
                 ended_how=None if phase is Phase.IDLE else self._ended_how,
+                procedure=None if phase is Phase.IDLE else self._procedure.chosen,
             )
 
     def close(self) -> None:

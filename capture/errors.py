@@ -13,7 +13,8 @@
     ├── SourceLost              it was open and broke off (OSError)
     │   └── SourceSilent        still open, but nothing comes (TimeoutError)
     ├── PortTaken               a server cannot listen (OSError)
-    └── RatingClosed            the service was rated, or its time ran out
+    ├── RatingClosed            the service was rated, or its time ran out
+    └── ProcedureUnknown        a procedure that the counter does not list (ValueError)
 
 `retryable` says whether trying again can help without a person doing something.
 Messages never hold credentials: addresses are named by their public form only.
@@ -86,3 +87,7 @@ class PortTaken(CaptureError, OSError):  # noqa: N818 - named for what happened
 
 class RatingClosed(CaptureError):  # noqa: N818 - named for what happened
     """A rating that comes a second time or too late."""
+
+
+class ProcedureUnknown(CaptureError, ValueError):  # noqa: N818 - named for what happened
+    """A procedure that the configuration of the counter does not list."""

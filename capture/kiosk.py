@@ -22,7 +22,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from capture.code_withdrawal import CodeWithdrawals, Outcome
-from capture.desk import Phase
+from capture.desk_view import Phase
 from capture.door import Door, OnlyThroughTheDoor, PageSecret
 from capture.errors import CaptureError, RatingClosed
 from capture.local_pages import (
@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from capture.code_withdrawal import CodeAnswer
-    from capture.desk import Desk, DeskView, Slip
+    from capture.desk import Desk
+    from capture.desk_view import DeskView, Slip
 
 _log = structlog.get_logger(__name__)
 SECRET_FILE: Final = "kiosk-token"  # noqa: S105 - the name of a file

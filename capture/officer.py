@@ -1,4 +1,4 @@
-"""The officer's pages: the next citizen, a child that is there, the end of a service; nothing of a choice.
+"""The officer's pages: the next citizen, what it is about, a child, the end; nothing of a choice.
 
 They stand on a port of their own behind a secret of their own. `hailong edge officer-link` prints the
 link that opens them on the officer's tablet; a browser without it gets 403, whatever happens at the counter.
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from capture.door import Door, OnlyThroughTheDoor, PageSecret
+from capture.errors import ProcedureUnknown
 from capture.local_pages import (
     FORM_LIMIT,
     LocalPages,
@@ -69,6 +71,7 @@ def build_officer_pages(desks: Mapping[str, Desk], secret: OfficerSecret) -> Sta
         Route("/officer/{counter}/state", pages.state),
         Route("/officer/{counter}/next", pages.next_citizen, methods=["POST"]),
         Route("/officer/{counter}/child", pages.child, methods=["POST"]),
+        Route("/officer/{counter}/procedure", pages.procedure, methods=["POST"]),
         Route("/officer/{counter}/finish", pages.finish, methods=["POST"]),
         static_files(),
     ]
@@ -126,6 +129,16 @@ class _OfficerPages:
             writing = asyncio.ensure_future(run_in_threadpool(desk.log_child, record_id))
             self._writing.add(writing)
             writing.add_done_callback(partial(self._written, desk.counter))
+        return see(f"/officer/{desk.counter}", language)
+
+    async def procedure(self, request: Request) -> Response:
+        desk = self._pages.desk(request)
+        async with request.form(max_files=0, max_fields=FORM_LIMIT) as form:
+            language, code = form_language(form), form.get("procedure")
+        try:
+            await _in_even_time(partial(desk.name_procedure, str(code) if code else None))
+        except ProcedureUnknown as error:  # a page of before the configuration was changed
+            raise HTTPException(422, str(error)) from error
         return see(f"/officer/{desk.counter}", language)
 
     async def finish(self, request: Request) -> Response:

@@ -29,6 +29,7 @@ from capture.networks import load_networks
 from capture.officer import OfficerSecret, OfficerServer
 from capture.outbox import SESSION_KEYS, Outbox
 from capture.playlist import Playlist
+from capture.procedures import Procedure
 from capture.quote_retention import QuoteRetention
 from capture.quotes import QUOTES, QuoteStore
 from capture.service_session import settle, settle_quotes
@@ -321,6 +322,7 @@ class EdgeWorker:
                 device_key_id=self._key.fingerprint(),
                 steps=self.steps,
                 cast=self._cast,
+                procedures=(Procedure(item.code, item.vi, item.en) for item in counter.config.procedures),
             )
             for code, counter in live.items()
         }

@@ -12,6 +12,7 @@ from capture.desk import ASKED, Desk
 from capture.erasure import EdgeErasure
 from capture.kiosk import KioskSecret, KioskServer
 from capture.officer import OfficerSecret, OfficerServer
+from capture.procedures import Procedure
 from consent.checkpoint import Ed25519Signer
 from consent.gate import Gate, Grant
 from consent.ledger import ConsentStore
@@ -21,6 +22,17 @@ from inference.signal import Ballot
 if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
+
+
+PROCEDURES = (
+    Procedure("1.004227", "Đăng ký khai sinh", "Birth registration"),
+    Procedure(
+        "2.000488",
+        "Chứng thực bản sao từ bản chính giấy tờ do cơ quan, tổ chức của Việt Nam cấp hoặc chứng nhận",
+        "Certified copy of an original that a Vietnamese agency issued or certified, on paper or electronic",
+    ),
+    Procedure("1.010833", "Xác nhận tình trạng hôn nhân", "Certificate of marital status"),
+)
 
 
 class OneThing:
@@ -35,7 +47,9 @@ class OneThing:
 class SignedCounter:
     """One counter, its two servers, and a client of each."""
 
-    def __init__(self, folder: Path, *, purposes: tuple[Purpose, ...] = ASKED) -> None:
+    def __init__(
+        self, folder: Path, *, purposes: tuple[Purpose, ...] = ASKED, procedures: tuple[Procedure, ...] = ()
+    ) -> None:
         self.folder = folder
         self.key = Ed25519PrivateKey.generate()
         self.store = ConsentStore(
@@ -50,6 +64,7 @@ class SignedCounter:
             start_capture=self.grants.append,
             cast=self.ballots.append,
             purposes=purposes,
+            procedures=procedures,
         )
         self.erasure = EdgeErasure(self.store, [OneThing()], key=Ed25519PrivateKey.generate())
         self.erasure.start()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from capture.desk import Desk, Phase
+from capture.desk import Desk
+from capture.desk_view import Phase
 from consent.errors import ConsentError, LedgerUnavailable, TransitionRefused
 from consent.gate import Gate, Grant
 from consent.ledger import ConsentStore

@@ -111,3 +111,53 @@ def test_the_health_page_takes_no_port_of_the_kiosk(tmp_path: Path, port: int) -
     load_config(write(tmp_path, GOOD))  # the defaults do not meet
     with pytest.raises(ConfigError, match=f"metrics_port {port}"):
         load_config(write(tmp_path, f"metrics_port = {port}\n{GOOD}"))
+
+
+PROCEDURES = GOOD.replace(
+    '[[counters]]\ncode = "quay-2"',
+    """\
+[[counters.procedures]]
+code = "1.004227"
+vi = "Đăng ký khai sinh"
+en = "Birth registration"
+
+[[counters.procedures]]
+code = "2.000488"
+vi = "Chứng thực bản sao"
+en = "Certified copy"
+
+[[counters]]
+code = "quay-2"
+procedures = [{ code = "1.004227", vi = "Đăng ký khai sinh", en = "Birth registration" }]""",
+)
+
+
+def test_a_counter_lists_what_it_handles(tmp_path: Path) -> None:
+    first, second = load_config(write(tmp_path, PROCEDURES)).counters
+    assert [(item.code, item.vi, item.en) for item in first.procedures] == [
+        ("1.004227", "Đăng ký khai sinh", "Birth registration"),
+        ("2.000488", "Chứng thực bản sao", "Certified copy"),
+    ]
+    assert [item.code for item in second.procedures] == ["1.004227"]
+    assert [counter.procedures for counter in load_config(write(tmp_path, GOOD)).counters] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "line", "words"),
+    [
+        ('code = "Chứng thực"', 'code = "2.000488"', 20, "'counters.0.procedures.1.code'"),
+        ('vi = ""', 'vi = "Chứng thực bản sao"', 21, "'counters.0.procedures.1.vi'"),
+        ('vi = " Khai sinh"', 'vi = "Đăng ký khai sinh"', 16, "'counters.0.procedures.0.vi'"),
+        ('nom = "Certified copy"', 'en = "Certified copy"', 22, "unknown key 'counters.0.procedures.1.nom'"),
+        ('procedures = [{ code = "-"', 'procedures = [{ code = "1.004227"', 26, "procedures.0.code'"),
+        ('code = "1.004227"', 'code = "2.000488"', 10, "lists procedures twice: 1.004227; list each"),
+    ],
+)
+def test_an_error_in_a_procedure_names_its_line(
+    tmp_path: Path, wrong: str, right: str, line: int, words: str
+) -> None:
+    path = write(tmp_path, PROCEDURES.replace(right, wrong, 1))
+    with pytest.raises(ConfigError) as raised:
+        load_config(path)
+    assert words in str(raised.value)
+    assert f"{path}:{line}:" in str(raised.value)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from capture.desk import Desk, Phase
+from capture.desk import Desk
+from capture.desk_view import Phase
 from consent.errors import LedgerUnavailable, TransitionRefused
 from consent.gate import Gate, Grant
 from consent.ledger import ConsentStore

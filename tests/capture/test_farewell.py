@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from capture.desk import Phase
+from capture.desk_view import Phase
 from capture.farewell import Farewell, FarewellTimes, Stage
 from capture.outbox import OutboxFull
 from capture.slip import qr_svg, read_code, root_in_short

@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from capture.commands import edge
-from capture.desk import Desk, Phase
+from capture.desk import Desk
+from capture.desk_view import Phase
 from capture.errors import PortTaken
 from capture.kiosk import SECRET_FILE, KioskNotLocal, KioskSecret, KioskServer
 from capture.officer import OfficerSecret, OfficerServer
@@ -21,6 +22,7 @@ from consent.notice import NoticeShelf
 from consent.purpose import Purpose
 from consent.record import IndicatedBy, NoticeReference
 from consent.state import State
+from tests.capture.kiosks import PROCEDURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +37,13 @@ class Counter:
     def __init__(self, folder: Path) -> None:
         self.store = ConsentStore(folder / "consent.sqlite")
         self.grants: list[Grant] = []
-        self.desk = Desk("quay-1", self.store, Gate(self.store), start_capture=self.grants.append)
+        self.desk = Desk(
+            "quay-1",
+            self.store,
+            Gate(self.store),
+            start_capture=self.grants.append,
+            procedures=PROCEDURES,
+        )
         self.folder = folder
         self.server = KioskServer({"quay-1": self.desk}, KioskSecret(folder), port=0)
         self.server.start()
@@ -179,6 +187,10 @@ def test_the_officer_sees_the_same_bytes_whatever_was_chosen(counter: Counter, *
             counter.store.apply(seen_at, State.REVOKED, IndicatedBy.CONTROLLER, "second-face")
         if child:
             views += [counter.officer.post("/officer/quay-1/child") for _ in range(2)]
+        views += [
+            counter.officer.post("/officer/quay-1/procedure", data={"procedure": code})
+            for code in (PROCEDURES[0].code, "", PROCEDURES[1].code, "none-of-them")
+        ]
         views += [counter.officer.get("/officer/quay-1"), counter.officer.get("/officer/quay-1/state")]
         views += [
             counter.officer.post("/officer/quay-1/finish"),

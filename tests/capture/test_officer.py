@@ -32,6 +32,7 @@ PATHS = (
     ("GET", "/officer/quay-1"),
     ("GET", "/officer/quay-1/state"),
     ("POST", "/officer/quay-1/next"),
+    ("POST", "/officer/quay-1/procedure"),
     ("POST", "/officer/quay-1/finish"),
     ("GET", "/officer/quay-9"),
     ("GET", "/nothing"),
@@ -100,7 +101,7 @@ def test_no_clock_tells_what_the_citizen_chose(counter: Counter, *, agrees: bool
     counter.desk.show(record_id)
     if agrees is not None:
         counter.desk.decide(record_id, dict.fromkeys(counter.desk.purposes, agrees))
-    for button in ("finish", "next"):
+    for button in ("procedure", "finish", "next"):
         begun = time.monotonic()
         assert counter.client.post(f"/officer/quay-1/{button}").status_code == 303
         assert time.monotonic() - begun >= 0.25  # a log write is far below one step
@@ -143,7 +144,7 @@ def test_a_damaged_secret_lets_nobody_in_and_says_what_to_do(tmp_path: Path, con
 def test_the_citizens_port_has_no_officers_page(counter: Counter) -> None:
     with httpx.Client(base_url=counter.kiosk.url, headers={"Origin": counter.kiosk.url}) as citizen:
         assert citizen.get(counter.kiosk.link).status_code == 303
-        for method, path in PATHS[1:6]:
+        for method, path in PATHS[1:7]:
             cookie = {"Cookie": f"hailong_kiosk={KioskSecret(counter.folder).cookie()}"}
             assert citizen.request(method, path, headers=cookie).status_code == 404
         assert "/officer" not in citizen.get("/kiosk/quay-1").text
