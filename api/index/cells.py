@@ -27,6 +27,9 @@ from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
+from api.index import breakdown
+from api.index.breakdown import Breakdowns
+from api.index.breaking_down import Tally, break_down, tallied
 from api.index.formula import KIOSK
 from api.index.places import ALL, Path
 from inference.signal import Criterion
@@ -110,6 +113,7 @@ class Item:
     Attributes:
         path: From the whole down to the place.
         transactions: Completed transactions that it stands for; None where they are not known.
+        tally: Its ratings at the counter, by day, time of day and procedure.
     """
 
     channel: str
@@ -118,6 +122,7 @@ class Item:
     members: tuple[Member, ...] = ()
     transactions: int | None = None
     basis: Basis = Basis()
+    tally: Tally = field(default_factory=dict)
 
     def __add__(self, other: Item) -> Item:
         """Put two items together; the path is the first one's."""
@@ -129,6 +134,7 @@ class Item:
             (*self.members, *other.members),
             (self.transactions or 0) + (other.transactions or 0) if known else None,
             self.basis | other.basis,
+            tallied((self.tally, other.tally)),
         )
 
 
@@ -144,6 +150,8 @@ class Cell:
         places: Counters or units that are in it together.
         first: Ballots, and satisfied ones, in the first release of the month; (0, 0) for a cell that came
             later. None in that release itself: its own.
+        breakdowns: Its ratings told apart, where that may be published.
+        broken_down: The revision whose ballots the breakdowns add up to; 0 where there are none.
     """
 
     month: date
@@ -158,6 +166,8 @@ class Cell:
     transactions: int | None
     basis: Basis
     first: tuple[int, int] | None = None
+    breakdowns: Breakdowns = field(default_factory=dict)
+    broken_down: int = 0
 
     @property
     def ballots(self) -> int:
@@ -177,9 +187,14 @@ class Cell:
         """Ballots, and satisfied ones, in the first release of the month."""
         return (self.ballots, self.satisfied) if self.first is None else self.first
 
+    @property
+    def in_parts(self) -> int:
+        """Ballots that the breakdowns tell apart; fewer than its own where those stayed as they were."""
+        return max((sum(part.n for part in parts) for parts in self.breakdowns.values()), default=0)
+
     def document(self) -> dict[str, Any]:
         """Return it as it stands in the log: whole numbers; squares of scores as text."""
-        return {
+        made = {
             "month": self.month.isoformat(),
             "key": self.key,
             "revision": self.revision,
@@ -199,6 +214,9 @@ class Cell:
             "software": sorted(self.basis.software),
             "first": None if self.first is None else list(self.first),
         }
+        if self.breakdowns:  # entries of before there were any stay as they are
+            made |= {"breakdowns": breakdown.document(self.breakdowns), "broken_down": self.broken_down}
+        return made
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Cell:
@@ -220,6 +238,8 @@ class Cell:
                 frozenset(map(str, document["software"])),
             ),
             _pair(document.get("first")),
+            breakdown.parse(document.get("breakdowns", {})),
+            int(document.get("broken_down", 0)),
         )
 
 
@@ -254,7 +274,8 @@ def partition(month: date, items: Sequence[Item], minimum_n: int) -> tuple[list[
                 key = f"{channel} {path[-1]}"
                 named[key] += 1  # a counter that moved has a cell at each of its places
                 number = f" {named[key]}" if named[key] > 1 else ""
-                cells.append(_cell(month, key + number, together, chosen, len(group)))
+                cell = _cell(month, key + number, together, chosen, len(group))
+                cells.append(_broken_down(cell, together, minimum_n))
             elif path == (ALL,):
                 left_out += len(group)
             else:
@@ -279,6 +300,20 @@ def shown(item: Item, minimum_n: int) -> tuple[tuple[str, ...], dict[str, int]] 
     if pooled["n"] < minimum_n:
         return None
     return (POOLED,), quality | {f"{POOLED}.{key}": value for key, value in pooled.items() if key != "visits"}
+
+
+def tells_apart(strata: Iterable[str], sums: Sums) -> bool:
+    """Tell whether ballots may be broken down: else a unanimous stratum gives a part of the others away.
+
+    Args:
+        strata: Of a cell of the counter's channel.
+        sums: Its sums, or what was added to them.
+    """
+    return all(
+        0 < sums.get(f"{name}.y.overall", 0) < sums.get(f"{name}.n", 0)
+        for name in strata
+        if sums.get(f"{name}.n", 0)
+    )
 
 
 def _pair(document: Sequence[int] | None) -> tuple[int, int] | None:
@@ -363,3 +398,10 @@ def _cell(
         item.transactions,
         item.basis,
     )
+
+
+def _broken_down(cell: Cell, item: Item, minimum_n: int) -> Cell:
+    if cell.channel != KIOSK or not tells_apart(cell.strata, cell.sums):
+        return cell
+    found = break_down(item.tally, cell.month, minimum_n)
+    return replace(cell, breakdowns=found, broken_down=1) if found else cell

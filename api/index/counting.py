@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -16,6 +16,9 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from api.database import Connection, Database
+from api.index.breakdown import OTHERS as OTHER_PROCEDURES
+from api.index.breakdown import Votes
+from api.index.breaking_down import Spot, band_of
 from api.index.calibrations import Calibrations
 from api.index.cells import CONSENTED, OTHERS, PASSIVE, POOLED, SCORED, Basis, Item, Member
 from api.index.formula import KIOSK
@@ -38,7 +41,8 @@ _SIGNALS: Final = (
 )
 # A ballot belongs to the day of its session where that is known: a service may end after midnight.
 _BALLOTS: Final = f"""
-SELECT b.session_id, b.counter, b.day, c.state, {", ".join(f"b.{name}" for name in _CRITERIA)}
+SELECT b.session_id, b.counter, b.day, (b.cast_at AT TIME ZONE '{DAY_ZONE}'), b.procedure, c.state,
+    {", ".join(f"b.{name}" for name in _CRITERIA)}
 FROM (
     SELECT ballots.*, coalesce(
         (SELECT (s.window_start AT TIME ZONE '{DAY_ZONE}')::date FROM signals s
@@ -90,6 +94,7 @@ class _Place:
     models: set[str] = field(default_factory=set)
     software: set[str] = field(default_factory=set)
     ledger: dict[UUID, int] = field(default_factory=dict)
+    tally: dict[Spot, Votes] = field(default_factory=lambda: defaultdict(Votes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +203,8 @@ def _count_ballots(
 ) -> None:
     """Count the ballots; the sessions that they speak of are taken out of `sessions`."""
     counted: set[UUID] = set()
-    for session_id, counter, day, state, *answers in connection.execute(_BALLOTS, bounds):
+    rows = connection.execute(_BALLOTS, bounds)
+    for session_id, counter, counted_on, cast_at, procedure, state, *answers in rows:
         if session_id is not None:
             if session_id in counted:
                 continue  # one ballot a service
@@ -207,17 +213,21 @@ def _count_ballots(
         session = sessions.get(session_id)
         if session is not None and session.counter == counter:
             del sessions[session_id]
-            sums = at(counter, session.day).sums
+            day = session.day
+            sums = at(counter, day).sums
             _add_score(sums, SCORED, session.score_ppm)
             for question, yes in satisfied.items():
                 sums[f"{SCORED}.yf.{question}"] += session.score_ppm if yes else 0
             part = SCORED
         else:
+            day = counted_on
             part = CONSENTED if state in _STANDING else OTHERS
             sums = at(counter, day).sums
             sums[f"{part}.n"] += 1
         for question, yes in satisfied.items():
             sums[f"{part}.y.{question}"] += bool(yes)
+        spot = Spot(day, band_of(cast_at), procedure or OTHER_PROCEDURES)
+        at(counter, day).tally[spot] += Votes(1, int(satisfied["overall"]))
 
 
 def _add_score(sums: dict[str, int], part: str, score_ppm: int) -> None:
@@ -235,7 +245,7 @@ def _item(
         until = last + timedelta(days=1)
         members.append(Member(counter, first, until, place.as_of, days, place.ledger))
     basis = Basis(frozenset(place.calibrations), frozenset(place.models), frozenset(place.software))
-    return Item(KIOSK, path, dict(place.sums), tuple(members), None, basis)
+    return Item(KIOSK, path, dict(place.sums), tuple(members), None, basis, dict(place.tally))
 
 
 def _stretches(days: Collection[date], elsewhere: Collection[date]) -> list[tuple[date, date]]:
@@ -262,7 +272,7 @@ def _with_transactions(items: Sequence[Item], by_unit: Mapping[str, int]) -> lis
         known = by_unit.get(unit.partition(":")[2]) if unit.startswith("unit:") else None
         mine = item.sums.get("visits", 0)
         share = None if known is None or not visits[unit] else (known * mine) // visits[unit]
-        made.append(Item(item.channel, item.path, item.sums, item.members, share, item.basis))
+        made.append(replace(item, transactions=share))
     return made
 
 

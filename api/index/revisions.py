@@ -6,6 +6,9 @@ could every sum of additions: that is what `api.statistics.suppression_revision`
 What was printed as a bound does not grow, since its new number less what came would be the one behind the
 bound; where a place is a bound, each cell in it is nearly unanimous. And nothing hidden is opened:
 `api.index.publication` decides on the first release once.
+
+The parts of a breakdown are those of the first release for ever. They change only when each of them grew by
+nothing or by what could be published by itself; else they stay, and the cell says of which revision they are.
 """
 
 from __future__ import annotations
@@ -16,7 +19,19 @@ from datetime import date
 from typing import Final
 
 from api.disclosure import nearly_unanimous
-from api.index.cells import PASSIVE, POOLED, QUESTIONS, SCORED, Cell, Item, Member, Sums, partition
+from api.index.breaking_down import Tally, counted_again, grown_by_enough, tallied
+from api.index.cells import (
+    PASSIVE,
+    POOLED,
+    QUESTIONS,
+    SCORED,
+    Cell,
+    Item,
+    Member,
+    Sums,
+    partition,
+    tells_apart,
+)
 from api.index.formula import KIOSK
 
 _PEOPLE: Final = ("visits", "given", "refused", "signals")
@@ -31,8 +46,7 @@ def due(new: Cell, old: Cell, minimum_n: int) -> bool:
         return False
     if new.strata != old.strata or _counters(new.members) != _counters(old.members):
         return False
-    names = new.sums.keys() | old.sums.keys()
-    more = {name: new.sums.get(name, 0) - old.sums.get(name, 0) for name in names}
+    more = _more(new, old)
     return _survey_due(more, minimum_n) if new.channel != KIOSK else _rating_due(new, more, minimum_n)
 
 
@@ -79,6 +93,7 @@ def revisions(
         found, _ = partition(month, [replace(item, path=old.path) for item in group], minimum_n)
         for cell in found:
             new = replace(cell, key=key, revision=old.revision + 1, first=old.printed_first)
+            new = _broken_down(new, old, tallied(item.tally for item in group), minimum_n)
             if new.path == old.path and len(found) == 1 and due(new, old, minimum_n):
                 made.append(new)
     made += [
@@ -87,6 +102,33 @@ def revisions(
         if cell.places == 1 and cell.key not in before and may_come_later(cell, before.values())
     ]
     return tuple(made)
+
+
+def may_be_broken_down_again(new: Cell, old: Cell, minimum_n: int) -> bool:
+    """Tell whether the parts of a cell may change with it: each by nothing, or by what could stand alone.
+
+    Once they stayed behind they stay: what came with the revision between is nobody's difference any more.
+    """
+    if old.broken_down != old.revision or not old.breakdowns:
+        return False
+    return tells_apart(new.strata, _more(new, old)) and grown_by_enough(
+        new.breakdowns, old.breakdowns, minimum_n
+    )
+
+
+def _broken_down(new: Cell, old: Cell, tally: Tally, minimum_n: int) -> Cell:
+    """Return a revision with the parts of the release before it, counted again where that may be."""
+    counted = counted_again(tally, old.breakdowns)
+    if counted is not None:
+        found = replace(new, breakdowns=counted, broken_down=new.revision)
+        if may_be_broken_down_again(found, old, minimum_n):
+            return found
+    return replace(new, breakdowns=old.breakdowns, broken_down=old.broken_down)
+
+
+def _more(new: Cell, old: Cell) -> dict[str, int]:
+    names = new.sums.keys() | old.sums.keys()
+    return {name: new.sums.get(name, 0) - old.sums.get(name, 0) for name in names}
 
 
 def _rating_due(new: Cell, more: Mapping[str, int], minimum_n: int) -> bool:
