@@ -48,6 +48,7 @@ from api.pages import (
     sampling,
     uploads,
 )
+from api.pages.ahead import work_ahead
 from api.pages.rendering import Pages
 from api.settings import Settings
 from api.shield import Shield
@@ -81,7 +82,7 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         store.open()
-        tasks = [asyncio.create_task(_keep_partitions(store)), asyncio.create_task(_decide_ahead(pages))]
+        tasks = [asyncio.create_task(_keep_partitions(store)), asyncio.create_task(work_ahead(pages))]
         try:
             async with keeper.running():
                 yield
@@ -163,16 +164,6 @@ async def _keep_partitions(database: Database) -> None:
             await asyncio.to_thread(database.create_partitions_ahead)
         except DatabaseUnavailable as error:
             _log.error("partitions not created ahead", reason=str(error))
-
-
-async def _decide_ahead(pages: Pages) -> None:
-    """Decide what may be printed of the released months before anybody asks, the newest first."""
-    try:
-        months = await asyncio.to_thread(pages.readings.months)
-        for month in reversed(months):
-            await asyncio.to_thread(pages.readings.decide, month, pages.settings.pages.minimum_n)
-    except DatabaseUnavailable as error:
-        _log.error("figures not decided ahead", reason=str(error))
 
 
 def _add_static(app: FastAPI) -> None:
