@@ -43,6 +43,8 @@ FORM = {
     "ticket": "YC-1",
 }
 
+Table = dict[Action, dict[Role, str]]
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -89,6 +91,12 @@ OLD_FORM = "The form is too old or came from elsewhere"
 
 def named(found: list[Entry]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("entry", found, ids=[entry.name for entry in found])
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    """What the policies say, asked once: thousands of questions, the same before each of the tests."""
+    return matrix()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +171,18 @@ def test_the_routes_are_many_and_of_every_kind() -> None:
     assert len(PROVEN) >= 2
 
 
-def test_personal_routes_are_guarded_as_such() -> None:
+def test_personal_routes_are_guarded_as_such(table: Table) -> None:
     """An action of the group `personal` never stands behind a guard that lets everybody in."""
-    personal = {
-        action for action, cells in matrix().items() if any("reason" in cell for cell in cells.values())
-    }
+    personal = {action for action, cells in table.items() if any("reason" in cell for cell in cells.values())}
     assert [entry.name for entry in OPEN + PROVEN if entry.guard.action in personal] == []
 
 
 @pytest.mark.parametrize("role", HUMAN_ROLES)
 @named(PAGES)
-def test_each_role_gets_exactly_what_the_matrix_says(house: House, role: Role, entry: Entry) -> None:
-    cell = matrix()[entry.guard.action][role]
+def test_each_role_gets_exactly_what_the_matrix_says(
+    house: House, table: Table, role: Role, entry: Entry
+) -> None:
+    cell = table[entry.guard.action][role]
     answer = ask(house, entry.method, entry.path, house.cookies[role])
     assert answer.status_code < 500
     if "reason" in cell:
@@ -197,8 +205,8 @@ def test_each_role_gets_exactly_what_the_matrix_says(house: House, role: Role, e
 
 @pytest.mark.parametrize("role", HUMAN_ROLES)
 @named(OPEN)
-def test_open_routes_are_open_to_every_role(house: House, role: Role, entry: Entry) -> None:
-    assert matrix()[entry.guard.action][role] == ALWAYS
+def test_open_routes_are_open_to_every_role(house: House, table: Table, role: Role, entry: Entry) -> None:
+    assert table[entry.guard.action][role] == ALWAYS
     answer = ask(house, entry.method, entry.path, house.cookies[role])
     assert answer.status_code < 500
     assert "not-permitted" not in answer.text
@@ -206,8 +214,8 @@ def test_open_routes_are_open_to_every_role(house: House, role: Role, entry: Ent
 
 
 @named(OPEN)
-def test_open_routes_answer_anybody_and_tell_no_counter(house: House, entry: Entry) -> None:
-    assert matrix()[entry.guard.action][Role.CITIZEN] == ALWAYS
+def test_open_routes_answer_anybody_and_tell_no_counter(house: House, table: Table, entry: Entry) -> None:
+    assert table[entry.guard.action][Role.CITIZEN] == ALWAYS
     answer = ask(house, entry.method, entry.path)
     assert answer.status_code < 500
     assert "not-permitted" not in answer.text
@@ -217,20 +225,22 @@ def test_open_routes_answer_anybody_and_tell_no_counter(house: House, entry: Ent
 
 @pytest.mark.parametrize("cookie", [None, "forged.signature"])
 @named(PAGES)
-def test_a_stranger_is_sent_to_the_login(house: House, entry: Entry, cookie: str | None) -> None:
+def test_a_stranger_is_sent_to_the_login(
+    house: House, table: Table, entry: Entry, cookie: str | None
+) -> None:
     for role in (Role.CITIZEN, Role.OFFICER_TABLET, Role.EDGE_DEVICE):
-        assert matrix()[entry.guard.action][role] == NEVER
+        assert table[entry.guard.action][role] == NEVER
     answer = ask(house, entry.method, entry.path, cookie)
     assert (answer.status_code, answer.headers["location"], answer.text) == (303, "/login", "")
 
 
 @named(PROVEN)
-def test_machine_routes_want_their_own_proof(house: House, entry: Entry) -> None:
+def test_machine_routes_want_their_own_proof(house: House, table: Table, entry: Entry) -> None:
     """The cookie of no person opens any of them."""
     allowed = MACHINES.get((entry.method, entry.path), {400, 401, 403, 422})
     for cookie in (None, *house.cookies.values()):
         assert ask(house, entry.method, entry.path, cookie).status_code in allowed
-    cells = matrix()[entry.guard.action]
+    cells = table[entry.guard.action]
     assert {role for role in HUMAN_ROLES if cells[role] != NEVER} == set()
 
 
