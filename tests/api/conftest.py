@@ -1,7 +1,8 @@
-"""One real PostgreSQL a test process, one database a test from a template."""
+"""One real PostgreSQL a test process, one database a test from a template; passwords hashed quickly."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import shutil
@@ -11,12 +12,32 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 
 from api.database import Database
 from api.postgres import EmbeddedPostgres
 from tests.api.senders import Edge, enrolled_edge
 
 _NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """Hash in a fraction of a millisecond what this process hashes; programs the tests start do as delivered.
+
+    An account takes four hashes until it can be used, a service two more, and argon2 is slow by design:
+    without this the tests spend more on them than on what they ask.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        quick = functools.partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr("api.passwords.PasswordHasher", quick)
+        yield
+
+
+@pytest.fixture
+def hashes_as_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what the time of a hash does; ask for it before what hashes."""
+    monkeypatch.setattr("api.passwords.PasswordHasher", PasswordHasher)
 
 
 @pytest.fixture

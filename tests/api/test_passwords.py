@@ -269,7 +269,13 @@ def test_a_password_that_is_too_long_is_wrong() -> None:
     assert not keeper.matches("no hash at all", "x")
 
 
-def test_a_flood_of_logins_takes_nothing_from_the_counters(database: Database, dsn: str, seed: int) -> None:
+def test_a_hash_costs_a_guesser_what_argon2_advises(hashes_as_delivered: None) -> None:
+    assert Passwords().hash(LONG).startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+def test_a_flood_of_logins_takes_nothing_from_the_counters(
+    hashes_as_delivered: None, database: Database, dsn: str, seed: int
+) -> None:
     """Two connections in all: logins that held one while hashing would leave batches without."""
     edge = enrolled_edge(database, ["counter-1"])
     rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
