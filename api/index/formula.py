@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Annotated, Any, Final, Literal
 
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from api import log
 from api.database import Connection, Database
@@ -31,6 +33,28 @@ FACTORS: Final = ("access", "procedure", "officer", "result", "feedback")
 Weight = Annotated[int, Field(ge=0, le=1000)]
 """Whole numbers: a weight is the same on every machine."""
 _LOCK: Final = 0x66_6F_72_6D
+_TOML_PLACE: Final = re.compile(r"at line (\d+), column (\d+)")
+REFUSALS: Final[Mapping[str, str]] = {
+    "missing": "the formula, {place}: this key is missing",
+    "extra_forbidden": "the formula, {place}: there is no such key; take it out",
+    "literal_error": "the formula, {place}: write one of {expected}",
+    "enum": "the formula, {place}: write one of {expected}",
+    "greater_than_equal": "the formula, {place}: write at least {ge}",
+    "less_than_equal": "the formula, {place}: write at most {le}",
+    "names_missing": "name each factor and each channel, with 0 where it does not count",
+    "no_weight": "at least one factor and one channel needs a weight above 0",
+    "criteria_missing": "name the factor of each of {criteria}",
+    "not_first_day": "a version holds from the first day of a month: change holds_from",
+    **dict.fromkeys(
+        ("int_type", "int_parsing", "int_from_float"), "the formula, {place}: write a whole number"
+    ),
+    **dict.fromkeys(
+        ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
+        "the formula, {place}: write a day such as 2027-01-01",
+    ),
+}
+"""Kind of a fault -> what is said; the pages have these texts in their own languages."""
+_UNUSABLE: Final = "the formula, {place}: this value cannot be used"
 
 
 class Formula(BaseModel):
@@ -60,17 +84,13 @@ class Formula(BaseModel):
     @model_validator(mode="after")
     def _whole(self) -> Formula:
         if set(self.factors) != set(FACTORS) or set(self.channels) != set(CHANNELS):
-            msg = "name each factor and each channel, with 0 where it does not count"
-            raise ValueError(msg)
+            raise PydanticCustomError("names_missing", "name each factor and each channel")
         if not any(self.factors.values()) or not any(self.channels.values()):
-            msg = "at least one factor and one channel has a weight"
-            raise ValueError(msg)
+            raise PydanticCustomError("no_weight", "at least one factor and one channel has a weight")
         if set(self.rating) != set(Criterion):
-            msg = f"name the factor of each of {', '.join(Criterion)}"
-            raise ValueError(msg)
+            raise PydanticCustomError("criteria_missing", "name the factor of each criterion")
         if self.holds_from.day != 1:
-            msg = "a version holds from the first day of a month"
-            raise ValueError(msg)
+            raise PydanticCustomError("not_first_day", "a version holds from the first day of a month")
         return self
 
     def factor_weight(self, factor: str) -> int:
@@ -117,7 +137,7 @@ def parse(text: str) -> Formula:
     try:
         return Formula.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise IndexRefused(f"the formula is no TOML: {error}") from error
+        raise _no_toml(error) from error
     except ValidationError as error:
         raise _refused(error) from error
 
@@ -187,11 +207,16 @@ def decide(database: Database, formula: Formula, *, actor: str, reason: str = ""
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         newest = max((item.version for item in kept_formulas(connection)), default=built_in().version)
         if formula.version != newest + 1:
-            raise IndexRefused(f"the newest formula is version {newest}: give the new one {newest + 1}")
+            raise IndexRefused(
+                "the newest formula is version {newest}: give the new one {following}",
+                newest=newest,
+                following=newest + 1,
+            )
         row = connection.execute("SELECT max(month) FROM index_cells").fetchone()
         if row is not None and row[0] is not None and formula.holds_from <= row[0]:
             raise IndexRefused(
-                f"figures up to {row[0]:%Y-%m} are released: a new formula holds from a later month on"
+                "figures up to {month} are released: a new formula holds from a later month on",
+                month=f"{row[0]:%Y-%m}",
             )
         document = document_of(formula)
         connection.execute(
@@ -223,7 +248,18 @@ def restore(connection: Connection, leaf: Mapping[str, Any]) -> int:
     ).rowcount
 
 
+def _no_toml(error: tomllib.TOMLDecodeError) -> IndexRefused:
+    found = _TOML_PLACE.search(str(error))
+    if found is None:
+        return IndexRefused("the formula is no TOML: its end is missing")
+    return IndexRefused(
+        "the formula is no TOML: look at line {line}, column {column}", line=found[1], column=found[2]
+    )
+
+
 def _refused(error: ValidationError) -> IndexRefused:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(map(str, first["loc"])) or "the whole"
-    return IndexRefused(f"the formula, {place}: {first['msg']}")
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    values = {name: str(value) for name, value in first.get("ctx", {}).items()}
+    text = REFUSALS.get(first["type"], _UNUSABLE)
+    return IndexRefused(text, **({"place": place, "criteria": ", ".join(Criterion)} | values))

@@ -107,7 +107,8 @@ def build_router(pages: Pages) -> APIRouter:
             entry = decide(pages.database, made, actor=login.account.name, reason=reason.strip())
         except IndexRefused as error:
             fault = no_op("This formula was not taken.")
-            return show(request, login, fault=fault, detail=str(error), text=document)
+            detail = gettext_of(pages.language_of(request))(error.text).format(**error.values)
+            return show(request, login, fault=fault, detail=detail, text=document)
         return show(request, login, entry=entry)
 
     return router

@@ -1,6 +1,9 @@
 """Ballots from files: the list of imports, a form for a new one, withdrawal; answers in JSON where asked."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -15,7 +18,8 @@ from api.language import gettext_of
 from api.pages.access import allowed, check_form
 from api.pages.administration import Text
 from api.pages.rendering import Pages, no_op
-from api.pages.uploads import MOST_SHOWN, kept, said
+from api.pages.tried_files import Sent, TriedFiles, take
+from api.pages.uploads import MOST_SHOWN, said
 from api.survey.channels import CHANNEL_NAMES, IMPORTED, Channel
 from api.survey.imports import (
     ImportResult,
@@ -52,15 +56,36 @@ _MESSAGES: Final = (
 """What imports say to people, here for the catalogue."""
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A file that was tried and may be taken now, read in the same way.
+
+    Attributes:
+        token: What it is asked for with.
+    """
+
+    token: str
+    channel: str
+    questionnaire: str
+    address: str = "/imports"
+
+
 def build_router(pages: Pages) -> APIRouter:
     """Return the routes of imports."""
     router = APIRouter(include_in_schema=False)
     viewer = allowed(pages, Action.VIEW_IMPORTS)
     importer = allowed(pages, Action.IMPORT_BALLOTS)
     withdrawer = allowed(pages, Action.WITHDRAW_IMPORT)
+    tried_files = TriedFiles()
 
     def show(
-        request: Request, login: Login, *, fault: str = "", done: ImportResult | None = None, gone: str = ""
+        request: Request,
+        login: Login,
+        *,
+        fault: str = "",
+        done: ImportResult | None = None,
+        gone: str = "",
+        again: Again | None = None,
     ) -> Response:
         language = pages.language_of(request)
         at = 1 if language == "en" else 0
@@ -78,6 +103,7 @@ def build_router(pages: Pages) -> APIRouter:
             fault=fault,
             done=done,
             gone=gone,
+            again=again,
             faults=[(item, item.message(language)) for item in done.faults[:MOST_SHOWN]] if done else [],
             hidden=max(0, len(done.faults) - MOST_SHOWN) + done.faults_left_out if done else 0,
         )
@@ -87,7 +113,7 @@ def build_router(pages: Pages) -> APIRouter:
         return show(request, login)
 
     @router.post("/imports")
-    def take(  # noqa: PLR0917 - FastAPI passes the form's fields by name
+    def take_ballots(  # noqa: PLR0917 - FastAPI passes the form's fields by name
         request: Request,
         login: Annotated[Login, Depends(importer)],
         file: Annotated[UploadFile | None, File()] = None,
@@ -95,22 +121,15 @@ def build_router(pages: Pages) -> APIRouter:
         channel: Text = "",
         questionnaire: Text = DEFAULT,
         trial: Text = "",
+        tried: Text = "",
     ) -> Response:
         check_form(login, csrf)
         as_json = "application/json" in request.headers.get("accept", "")
-        language = pages.language_of(request)
+        language, account = pages.language_of(request), login.account.name
+        into_database = _importer(pages, account, channel, questionnaire, trial=bool(trial))
+
         try:
-            with kept(file) as path:
-                done = import_ballots(
-                    pages.database,
-                    path,
-                    actor=login.account.name,
-                    data_folder=pages.settings.log_dir,
-                    channel=Channel(channel) if channel in IMPORTED else None,
-                    questionnaire=questionnaire,
-                    trial=bool(trial),
-                    file_name=(file.filename or "") if file else "",
-                )
+            taken = take(Sent(file, tried, bool(trial), account), tried_files, into_database)
         except (CaseRefused, KeysUnusable) as error:
             fault = said(error, language)
             if as_json:
@@ -118,8 +137,8 @@ def build_router(pages: Pages) -> APIRouter:
                 return JSONResponse(document, HTTPStatus.UNPROCESSABLE_ENTITY)
             return show(request, login, fault=fault)
         if as_json:
-            return JSONResponse(jsonable_encoder(document_of(done, language)))
-        return show(request, login, done=done)
+            return JSONResponse(jsonable_encoder(document_of(taken.done, language)))
+        return show(request, login, done=taken.done, again=Again(taken.token, channel, questionnaire))
 
     @router.post("/imports/withdraw")
     def withdraw(
@@ -143,3 +162,18 @@ def build_router(pages: Pages) -> APIRouter:
         return show(request, login, gone=number)
 
     return router
+
+
+def _importer(
+    pages: Pages, account: str, channel: str, questionnaire: str, *, trial: bool
+) -> Callable[[Path, str], ImportResult]:
+    return lambda path, name: import_ballots(
+        pages.database,
+        path,
+        actor=account,
+        data_folder=pages.settings.log_dir,
+        channel=Channel(channel) if channel in IMPORTED else None,
+        questionnaire=questionnaire,
+        trial=trial,
+        file_name=name,
+    )

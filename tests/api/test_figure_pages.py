@@ -12,6 +12,7 @@ import pytest
 from tests.api.province_console import (
     ADMINISTRATOR,
     OBSERVER,
+    OFFICER,
     SUPERVISED,
     SUPERVISOR,
     ProvinceConsole,
@@ -110,6 +111,28 @@ def test_a_supervisor_sees_one_area_and_learns_nothing_of_others(
         f"/places/{UNIT}/factors.svg",
     ]
     assert set(statuses.values()) == {200, 404}
+
+
+def test_the_longest_menu_folds_and_opens_by_key_without_a_script(
+    new_page: NewPage, found: ProvinceConsole
+) -> None:
+    page = new_page(viewport=SIZES["phone"], java_script_enabled=False)
+    log_in(page, found, OFFICER)
+    header = page.locator("header.top").bounding_box()
+    assert header is not None
+    assert header["height"] < 220, "twenty entries in four lines were 330"
+    link = page.locator("nav.second a[href='/privacy/breaches']")
+    assert not link.is_visible()
+    page.focus("nav.second summary")
+    page.keyboard.press("Enter")
+    assert link.is_visible()
+    assert page.locator("nav.second a").count() == 12
+    box = link.bounding_box()
+    assert box is not None
+    assert 0 <= box["x"] < box["x"] + box["width"] <= SIZES["phone"]["width"]
+    page.click("nav.second a[href='/privacy/notices']")
+    assert page.get_attribute("nav.second summary", "aria-current") == "true"
+    assert page.get_attribute("nav.second a[href='/privacy/notices']", "aria-current") == "page"
 
 
 def test_a_signal_is_never_worded_as_a_share(new_page: NewPage, found: ProvinceConsole) -> None:

@@ -486,6 +486,7 @@ def test_every_page_reads_well(new_page: NewPage, found: Console, axe: Axe, lang
 def test_a_request_is_registered_and_answered_without_a_script(new_page: NewPage, found: Console) -> None:
     page = new_page(java_script_enabled=False)
     log_in(page, found, "vi")
+    page.click("nav.second summary")
     page.click("nav.second a:has-text('Yêu cầu')")
     page.select_option("#purpose", "subject-request")
     page.fill("#ticket", "YC-2026/0200")

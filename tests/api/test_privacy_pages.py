@@ -65,6 +65,7 @@ def test_every_page_reads_well(new_page: NewPage, found: Console, axe: Axe, lang
 def test_a_search_is_a_form_whose_address_can_be_kept(new_page: NewPage, found: Console) -> None:
     page = new_page(java_script_enabled=False)
     log_in(page, found, "en")
+    page.click("nav.second summary")
     page.click("nav.second a:has-text('Consents')")
     page.wait_for_selector("#ticket")
     page.select_option("#purpose", "inspection")
