@@ -12,6 +12,7 @@ from typing import Annotated, Final, TypeAlias
 
 import numpy as np
 import typer
+from scipy.stats import binom, chi2  # type: ignore[import-untyped] # scipy carries no types
 from tqdm import tqdm
 
 from api.statistics.change_points import (
@@ -25,6 +26,8 @@ from api.statistics.change_points import (
     region_limits,
 )
 from api.statistics.errors import SimulationRefused
+from api.statistics.provenance import made_with
+from api.statistics.wilson import NORMAL, wilson
 
 _FIRST: Final = date(2026, 1, 1)
 _QUIET_DAYS: Final = 60
@@ -33,7 +36,12 @@ _BAR_DAYS: Final = 5.5
 """Median days that the bar allows for 85 to 75 percent at 30 ballots a day: about five."""
 _SIGNIFICANT: Final = 1.96
 _MISSING: Final = 0.1
-_QUANTILES: Final = (50, 90)
+_MEDIAN: Final = 0.5
+_NINE_IN_TEN: Final = 0.9
+_TAIL: Final = 0.025
+_MANY_ALARMS: Final = 100
+"""From so many alarms on, their number is near enough to normal; below, Poisson's exact interval is taken."""
+_PACKAGES: Final = ("hailong", "numpy", "scipy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,15 @@ SCENES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """A figure of a simulation with the interval (95 %) that the number of runs leaves."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeRow:
     """What one rule made of one scene.
 
@@ -79,10 +96,10 @@ class ChangeRow:
     ballots: int
     rule: str
     limit: float | None
-    false_alarms_a_year: float
-    noticed: float
-    delay_median_days: float
-    delay_p90_days: float
+    false_alarms_a_year: Measured
+    noticed: Measured
+    delay_median_days: Measured
+    delay_p90_days: Measured
     dated_off_days: float
 
 
@@ -99,7 +116,7 @@ class ChangeReport:
     def passed(self) -> bool:
         """Whether 85 to 75 percent at 30 ballots is found in about five days by EWMA and CUSUM."""
         return all(
-            row.delay_median_days <= _BAR_DAYS
+            row.delay_median_days.value <= _BAR_DAYS
             for row in self.rows
             if (row.before, row.after, row.ballots) == (0.85, 0.75, 30) and row.rule in {"cusum", "ewma"}
         )
@@ -158,20 +175,23 @@ def run_changes(
 
 
 def table_of(report: ChangeReport) -> str:
-    """Return the rows as Markdown."""
+    """Return the rows as Markdown, each figure with its interval."""
     lines = [
+        f"{report.runs:,} counters a scene; made with {made_with(report.seed, *_PACKAGES)}.",
+        "",
         (
-            "| from → to | ballots a day | rule | limit | false alarms a counter-year | noticed in 60 days | "
-            "median delay, days | 9 in 10 within | date off by (median) |"
+            "| from → to | ballots a day | rule | limit | false alarms a counter-year | "
+            "noticed in 60 days, % | median delay, days | 9 in 10 within | date off by (median) |"
         ),
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in report.rows:
+        off = _days_text(row.dated_off_days)
         limit = "" if row.limit is None else f"{row.limit:.1f}"
         lines.append(
             f"| {row.before:.0%} → {row.after:.0%} | {row.ballots} | {row.rule} | {limit} | "
-            f"{row.false_alarms_a_year:.2f} | {row.noticed:.0%} | {_shown(row.delay_median_days)} | "
-            f"{_shown(row.delay_p90_days)} | {_shown(row.dated_off_days)} |"
+            f"{_told_of(row.false_alarms_a_year, '.2f')} | {_told_of(row.noticed, '.1f', 100)} | "
+            f"{_shown(row.delay_median_days)} | {_shown(row.delay_p90_days)} | {off} |"
         )
     return "\n".join(lines)
 
@@ -217,13 +237,12 @@ def _told(found: Change, place: dict[date, int]) -> Told:
 
 def _arrows(days: Sequence[DayShare], least: float) -> Iterator[Told]:
     """Yield an arrow for each day whose share differs from the day before by that many deviations."""
-    for index in range(1, len(days)):
-        a, b = days[index - 1], days[index]
-        deviation = math.sqrt(
-            max(1e-9, a.share * (1 - a.share) / a.n_eff + b.share * (1 - b.share) / b.n_eff)
-        )
-        if abs(b.share - a.share) / deviation > least:
-            yield index, index, b.share < a.share
+    share = np.array([day.share for day in days])
+    variance = share * (1 - share) / np.array([day.n_eff for day in days])
+    step = np.diff(share)
+    deviation = np.sqrt(np.maximum(1e-9, variance[1:] + variance[:-1]))
+    for index in np.flatnonzero(np.abs(step) / deviation > least).tolist():
+        yield index + 1, index + 1, bool(step[index] < 0)
 
 
 def _row(
@@ -243,18 +262,48 @@ def _row(
         delays.append(math.inf if first is None else float(first[0] - start + 1))
         if first is not None:
             off.append(float(abs(first[1] - start)))
-    median, most = (float(np.percentile(delays, part, method="lower")) for part in _QUANTILES)
+    noticed = len(off) / len(changed)
     return ChangeRow(
         *(scene.before, scene.after, scene.ballots, name, rule.limit),
-        false_alarms_a_year=float(np.mean(false)),
-        noticed=len(off) / len(changed),
-        delay_median_days=median,
-        delay_p90_days=most,
+        false_alarms_a_year=_rate(false),
+        noticed=Measured(noticed, *map(float, wilson(noticed, len(changed)))),
+        delay_median_days=_quantile(delays, _MEDIAN),
+        delay_p90_days=_quantile(delays, _NINE_IN_TEN),
         dated_off_days=float(np.median(off)) if off else math.inf,
     )
 
 
-def _shown(days: float) -> str:
+def _rate(counts: Sequence[int]) -> Measured:
+    """Return the mean of counts: its interval is Poisson's for few, and their own spread's for many."""
+    runs, total = len(counts), sum(counts)
+    mean = total / runs
+    if total < _MANY_ALARMS:
+        low = float(chi2.ppf(_TAIL, 2 * total)) / 2 / runs if total else 0.0
+        return Measured(mean, low, float(chi2.ppf(1 - _TAIL, 2 * total + 2)) / 2 / runs)
+    half = NORMAL * float(np.std(counts, ddof=1)) / math.sqrt(runs) if runs > 1 else math.inf
+    return Measured(mean, max(0.0, mean - half), mean + half)
+
+
+def _quantile(values: Sequence[float], part: float) -> Measured:
+    """Return a quantile with the interval of its order statistics; infinite values may be among them."""
+    ordered, runs = sorted(values), len(values)
+    low = max(0, int(binom.ppf(_TAIL, runs, part)) - 1)
+    high = min(runs - 1, int(binom.ppf(1 - _TAIL, runs, part)))
+    return Measured(ordered[math.floor((runs - 1) * part)], ordered[low], ordered[high])
+
+
+def _told_of(found: Measured, form: str, unit: float = 1) -> str:
+    value, low, high = (f"{part * unit:{form}}" for part in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})"
+
+
+def _shown(found: Measured) -> str:
+    ends = _days_text(found.low), _days_text(found.high)
+    value = _days_text(found.value)
+    return value if ends[0] == ends[1] else f"{value} ({ends[0]} to {ends[1]})"
+
+
+def _days_text(days: float) -> str:
     return "never" if math.isinf(days) else f"{days:.0f}"
 
 

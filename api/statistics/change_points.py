@@ -179,6 +179,8 @@ class _Segment:
     @property
     def ready(self) -> bool:
         """Tell whether enough was learned to judge the next day."""
+        if self.weight > 0:  # learned already: days only become more
+            return True
         return len(self.days) >= LEARNING_DAYS and sum(day.n_eff for day in self.days) >= LEARNING_BALLOTS
 
     def learn(self, day: DayShare) -> None:
