@@ -25,8 +25,8 @@ of the month all runs of a week are given up for it, for the same reason. That p
 before it is asked what they said (`_runs`) keeps a day from being found by being the first with a second
 dissatisfied ballot.
 
-**Procedures put together** are not told: any of them could be any other. That a procedure had nobody may
-come out; it is nobody's secret.
+**Procedures put together** are not told: any of them could be any other. That on some days, or with some
+procedure, there was nobody may come out; it is nobody's secret.
 """
 
 from __future__ import annotations
@@ -204,14 +204,12 @@ def _runs(by_day: Mapping[date, Votes], month: date, minimum_n: int) -> list[lis
             waiting, people, block = [], Votes(), 0
         day += timedelta(days=1)
     if waiting and runs:
-        # A run of the same week could have ended later; one that began within the week before could not.
         monday = monday_of(runs[-1][-1])
-        if monday == monday_of(end - timedelta(days=1)):
-            runs[-1] += waiting
-        else:
-            while runs and runs[-1][-1] >= monday:
+        # A run of this week could have ended later; one that began within a week before could not.
+        if people.n and monday != monday_of(end - timedelta(days=1)):
+            while len(runs) > 1 and runs[-2][-1] >= monday:
                 waiting = runs.pop() + waiting
-            runs.append(waiting)
+        runs[-1] += waiting
     return runs
 
 

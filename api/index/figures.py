@@ -20,6 +20,8 @@ from typing import Any, Final
 import numpy as np
 
 from api.disclosure import nearly_unanimous, points, share_text
+from api.index import breakdown
+from api.index.breakdown import Breakdowns
 from api.index.cells import PASSIVE, POOLED, QUALITY, SCORED, Cell, added
 from api.index.formula import CHANNELS, FACTORS, KIOSK, Formula
 from api.index.period import Period
@@ -193,6 +195,8 @@ class Figure:
     Attributes:
         factors: Factor -> its line, in the order of the questionnaire.
         revisions: Sum of the revisions of its cells: another number means that something was released again.
+        breakdowns: Its ratings at the counter by days, times of day and procedures, where printed.
+        breakdowns_behind: Ballots of the cells behind these that came with a revision and are not in them.
     """
 
     place: str
@@ -204,10 +208,12 @@ class Figure:
     versions: Versions
     cells: int
     revisions: int
+    breakdowns: Breakdowns = field(default_factory=dict)
+    breakdowns_behind: int = 0
 
     def document(self) -> dict[str, Any]:
         """Return every published figure as text."""
-        return {
+        made = {
             "overall": self.overall.document(),
             "factors": {name: line.document() for name, line in self.factors.items()},
             "weighting": self.weighting.value,
@@ -216,6 +222,12 @@ class Figure:
             "cells": self.cells,
             "revisions": self.revisions,
         }
+        if self.breakdowns:
+            made |= {
+                "breakdowns": breakdown.document(self.breakdowns),
+                "breakdowns_behind": self.breakdowns_behind,
+            }
+        return made
 
 
 def figure_of(place: str, period: Period, cells: Iterable[Cell], formula: Formula) -> Figure | None:

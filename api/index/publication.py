@@ -5,7 +5,8 @@ said the same, a figure tells what each said. `api.statistics.suppression` decid
 month, from the released sums alone, so that an auditor comes to the same decision. It decides once, on the
 first release: were a place opened by a revision, the new print less the old one would tell what was hidden.
 Cells that come later are mute by themselves (`api.index.cells.unanimous`) and so open nothing. A quarter and
-a year are made of the months in which the place itself is printed.
+a year are made of the months in which the place itself is printed. The breakdowns of a hidden cell are hidden
+with it, and are in those of no place above it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -20,6 +22,7 @@ from api.index.cells import Cell
 from api.index.figures import Figure, figure_of
 from api.index.formula import Formula, choose
 from api.index.period import Period, Span
+from api.index.place_breakdowns import breakdowns_of
 from api.index.places import ALL, Path
 from api.statistics import suppression
 from api.statistics.suppression import Rule, Verdict
@@ -78,7 +81,14 @@ def published_figure(
     ]
     if not mine:
         return None
-    return figure_of(place, period, mine, choose(formulas, max(cell.month for cell in mine)))
+    figure = figure_of(place, period, mine, choose(formulas, max(cell.month for cell in mine)))
+    if figure is None or figure.completeness.ballots == 0:
+        return figure
+    # What is hidden would be the whole's parts less the others'.
+    told = [cell for cell in mine if (cell.month, cell.path[-1]) not in hidden and cell.breakdowns]
+    found = breakdowns_of(told, figure.completeness.ballots)
+    behind = sum(cell.ballots - cell.in_parts for cell in told) if found else 0
+    return replace(figure, breakdowns=found, breakdowns_behind=behind)
 
 
 def documents(cells: Sequence[Cell], formulas: Sequence[Formula], minimum_n: int) -> dict[str, Any]:
