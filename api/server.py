@@ -18,13 +18,14 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import ExcInfo
 
 from api.accounts import FIRST_ADMINISTRATOR, Accounts
-from api.alerts.worker import AlertWorker
+from api.alerts.worker import alert_worker
 from api.app import build_app
 from api.central_log import CentralLog
+from api.daily_worker import DailyWorker
 from api.database import Database
 from api.eraser import ErasureWorker, central_eraser
 from api.errors import ApiError, DatabaseUnavailable, KeysUnusable, LogDamaged, PortTaken
-from api.index.worker import IndexWorker
+from api.index.worker import index_worker
 from api.physical import maintenance, remove_orphans
 from api.postgres import EmbeddedPostgres
 from api.retention import RetentionWorker, central_retention, load_rules
@@ -208,14 +209,14 @@ class CentralServer:
         self._server = uvicorn.Server(config)
         assert self._listener is not None  # noqa: S101 - serve() is called inside `with`
         with Database(self.dsn, pool_size=3, wait_s=settings.database.wait_s) as own:
-            workers: list[ErasureWorker | RetentionWorker | IndexWorker | AlertWorker] = [
+            workers: list[ErasureWorker | RetentionWorker | DailyWorker] = [
                 ErasureWorker(central_eraser(settings, own)),
-                IndexWorker(own, settings.pages.minimum_n),
+                index_worker(own, settings.pages.minimum_n),
             ]
             if settings.retention.daily:
                 workers.append(RetentionWorker(central_retention(settings, own)))
             if settings.alerts.enabled:
-                workers.append(AlertWorker(own, settings))
+                workers.append(alert_worker(own, settings))
             for worker in workers:
                 worker.start()
             try:

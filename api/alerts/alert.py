@@ -17,6 +17,7 @@ from api.database import Connection, Database
 from api.errors import CaseRefused
 
 _LOCK: Final = 0x61_6C_65_72
+_DAYS: Final = ("since", "noticed", "ballots_since", "ballots_noticed")
 _COLUMNS: Final = (
     "a.alert_id, a.kind, a.counter, coalesce(c.area, ''), a.document, a.raised_at, a.acknowledged_at, "
     "a.acknowledged_by FROM alerts a LEFT JOIN counters c ON c.code = a.counter"
@@ -27,13 +28,26 @@ class AlertKind(StrEnum):
     """What is told."""
 
     CHANGE = "change"
-    """The level of a counter's released days changed."""
+    """The level of a counter changed, by its released signals, by the centre's own ballots, or by both."""
     SILENT = "silent"
     """Nothing came from a counter on several working days; without a counter: from most of them."""
     CONSENT_FELL = "consent-fell"
     """Fewer visitors consent than in the months before."""
     CALIBRATION = "calibration"
     """The newest calibration of a set of models did not pass its gate."""
+
+
+class Basis(StrEnum):
+    """Which chart of a counter told of a change."""
+
+    SIGNALS = "signals"
+    BALLOTS = "ballots"
+    BOTH = "both"
+
+    @property
+    def charts(self) -> frozenset[Basis]:
+        """The single charts that this stands on."""
+        return frozenset({Basis.SIGNALS, Basis.BALLOTS}) if self is Basis.BOTH else frozenset({self})
 
 
 Values = Mapping[str, str | int]
@@ -73,12 +87,13 @@ def raise_alerts(connection: Connection, findings: Iterable[Finding]) -> tuple[A
     """Keep what was not told before and return it. One transaction at a time does this.
 
     A change of a counter is the same as an earlier one of the same direction whose days overlap: a late
-    release may move the day on which the chart notices it.
+    release may move the day on which the chart notices it. It is told again once where the other chart of the
+    counter has joined.
     """
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     made = []
     for finding in findings:
-        if finding.kind is AlertKind.CHANGE and _overlaps(connection, finding):
+        if finding.kind is AlertKind.CHANGE and _told_before(connection, finding):
             continue
         row = connection.execute(
             "INSERT INTO alerts (alert_id, kind, counter, mark, document) VALUES (%s, %s, %s, %s, %s) "
@@ -153,14 +168,28 @@ def acknowledge(database: Database, number: UUID, *, actor: str) -> None:
         )
 
 
-def _overlaps(connection: Connection, finding: Finding) -> bool:
-    since, noticed = (date.fromisoformat(str(finding.values[name])) for name in ("since", "noticed"))
-    row = connection.execute(
-        "SELECT 1 FROM alerts WHERE kind = %s AND counter = %s AND document ->> 'direction' = %s "
-        "AND (document ->> 'noticed')::date >= %s AND (document ->> 'since')::date <= %s LIMIT 1",
-        (finding.kind.value, finding.counter, finding.values["direction"], since, noticed),
-    ).fetchone()
-    return row is not None
+def _told_before(connection: Connection, finding: Finding) -> bool:
+    rows = connection.execute(
+        "SELECT document FROM alerts WHERE kind = %s AND counter = %s AND document ->> 'direction' = %s",
+        (finding.kind.value, finding.counter, finding.values["direction"]),
+    ).fetchall()
+    spans = _spans(finding.values)
+    told: set[Basis] = set()
+    for (document,) in rows:
+        if any(one[0] <= other[1] and other[0] <= one[1] for one in spans for other in _spans(document)):
+            told |= _basis(document).charts
+    return told >= _basis(finding.values).charts
+
+
+def _basis(values: Values) -> Basis:
+    return Basis(str(values.get("basis", Basis.SIGNALS.value)))
+
+
+def _spans(values: Values) -> list[tuple[date, date]]:
+    """Return the days of a change, by each chart that told of it: since when, until it was noticed."""
+    days = {name: date.fromisoformat(str(values[name])) for name in _DAYS if name in values}
+    found = [(days["since"], days["noticed"])]
+    return found + ([(days["ballots_since"], days["ballots_noticed"])] if "ballots_since" in days else [])
 
 
 def _alert(row: tuple[Any, ...]) -> Alert:

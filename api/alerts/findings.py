@@ -1,4 +1,4 @@
-"""What is worth an alert today: looked for in released days, printed months and times of arrival."""
+"""What is worth an alert today: looked for in released days, ballots, printed months and times of arrival."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Final
 
 from scipy.special import ndtri  # type: ignore[import-untyped] # scipy carries no types
 
-from api.alerts.alert import AlertKind, Finding
-from api.alerts.changes import charted_counter
+from api.alerts.alert import AlertKind, Basis, Finding, Values
+from api.alerts.ballot_days import ballot_days
+from api.alerts.changes import ballot_alarms, first_charted, judge, same_change
 from api.database import Database
 from api.disclosure import Disclosure, points
 from api.index.calibrations import kept_calibrations
@@ -19,8 +20,10 @@ from api.index.reading import Reading, read_places
 from api.index.releases import released_months
 from api.interval import Mean
 from api.schema import next_month
+from api.statistics.change_points import Change
+from api.statistics.day_runs import put_together
 from api.statistics.reliability import Gate
-from api.trends import Day, counter_months
+from api.trends import Day, counter_months, day_shares
 
 NEWS: Final = timedelta(days=31)
 """A change that was noticed longer ago is history: nobody is told of it when alerts are turned on."""
@@ -37,6 +40,7 @@ _MONTHS_BEFORE: Final = 3
 _SETTLING: Final = timedelta(days=1)
 """Days are judged a day after they are over, so that most edges have sent theirs."""
 _AT_ONCE: Final = 200
+_DAYS: Final = ("since", "noticed")
 
 
 def all_counters(database: Database) -> tuple[str, ...]:
@@ -54,7 +58,7 @@ def findings(
     Args:
         database: Where everything is; days that are due are released.
         today: The running day in Viet Nam.
-        minimum_n: Fewest sessions behind a shown figure.
+        minimum_n: Fewest sessions behind a shown figure, and fewest ballots behind an alarm.
         false_alarms_a_month: Those tolerated over all counters together, for changes and for consent each.
     """
     counters = all_counters(database)
@@ -70,33 +74,70 @@ def findings(
 def changed(
     database: Database, counters: Sequence[str], disclosure: Disclosure, *, false_alarms_a_month: float
 ) -> list[Finding]:
-    """Return the changes that the charts of released days noticed within the last month."""
+    """Return the changes that the charts noticed within the last month, one for both charts of a counter.
+
+    The chart of ballots stands on days put together until they hold `minimum_n` ballots: an alarm is one bit
+    about at least so many people. Only the figures of released signals are told.
+    """
     settled = Disclosure(disclosure.minimum_n, disclosure.today - _SETTLING)
+    first = first_charted(disclosure.today)
     days: dict[str, list[Day]] = {code: [] for code in counters}
-    # A fixed first day: a window that moves would begin other segments every day.
-    month = date(disclosure.today.year - 1, 1, 1)
+    month = first
     while month <= settled.today:
         for start in range(0, len(counters), _AT_ONCE):
             some = counters[start : start + _AT_ONCE]
             for code, told in counter_months(database, some, month, settled).items():
                 days[code] += told.shown
         month = next_month(month)
-    charted = {code: found for code, found in days.items() if any(day.mean is not None for day in found)}
+    ballots = ballot_days(database, counters, first, settled.today)
     made = []
-    for code, found in charted.items():
-        chart = charted_counter(found, len(charted), false_alarms_a_month=false_alarms_a_month)
-        for change in chart.changes:
-            if disclosure.today - change.noticed <= NEWS:
-                values = {
-                    "direction": change.direction.value,
-                    "since": change.since.isoformat(),
-                    "noticed": change.noticed.isoformat(),
-                    "before": points(change.before, 1),
-                    "after": points(change.after, 1),
-                }
-                mark = f"{change.direction.value} {change.noticed.isoformat()}"
-                made.append(Finding(AlertKind.CHANGE, code, mark, values))
+    for code in counters:
+        alarms = judge(
+            day_shares(days[code]), len(counters), false_alarms_a_month=false_alarms_a_month
+        ).alarms
+        runs = put_together(ballots.get(code, ()), disclosure.minimum_n)
+        own = ballot_alarms(runs, len(counters), false_alarms_a_month=false_alarms_a_month)
+        made += both_charts(
+            code,
+            [change for change in alarms if disclosure.today - change.noticed <= NEWS],
+            [change for change in own if disclosure.today - change.noticed <= NEWS],
+        )
     return made
+
+
+def both_charts(code: str, signals: Sequence[Change], ballots: Sequence[Change]) -> list[Finding]:
+    """Return what both charts of a counter tell: a change that both of them noticed is one finding."""
+    left = list(ballots)
+    made = []
+    for change in signals:
+        also = next((other for other in left if same_change(change, other)), None)
+        values: dict[str, str | int] = {
+            "basis": Basis.SIGNALS.value,
+            **_days_of(change),
+            "before": points(change.before, 1),
+            "after": points(change.after, 1),
+        }
+        if also is not None:
+            left.remove(also)
+            values["basis"] = Basis.BOTH.value
+            values |= {f"ballots_{name}": value for name, value in _days_of(also).items() if name in _DAYS}
+        made.append(_change(code, change, values))
+    return made + [
+        _change(code, change, {"basis": Basis.BALLOTS.value, **_days_of(change)}) for change in left
+    ]
+
+
+def _change(code: str, change: Change, values: Values) -> Finding:
+    mark = f"{values['basis']} {change.direction.value} {change.noticed.isoformat()}"
+    return Finding(AlertKind.CHANGE, code, mark, values)
+
+
+def _days_of(change: Change) -> dict[str, str]:
+    return {
+        "direction": change.direction.value,
+        "since": change.since.isoformat(),
+        "noticed": change.noticed.isoformat(),
+    }
 
 
 def silent(database: Database, today: date) -> list[Finding]:

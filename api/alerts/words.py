@@ -5,12 +5,30 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from api.alerts.alert import Alert, AlertKind
+from api.alerts.alert import Alert, AlertKind, Basis
 from api.language import day_text, decimal_text, gettext_of, month_text
 
 SENTENCES: Final = {
     "fell": "The uncalibrated signal fell from {before} to {after} since about {since} (noticed {noticed}).",
     "rose": "The uncalibrated signal rose from {before} to {after} since about {since} (noticed {noticed}).",
+    "fell-ballots": (
+        "Fewer of the centre's own ballots are satisfied since about {since} (noticed {noticed}). No figure "
+        "until the month is released."
+    ),
+    "rose-ballots": (
+        "More of the centre's own ballots are satisfied since about {since} (noticed {noticed}). No figure "
+        "until the month is released."
+    ),
+    "fell-both": (
+        "The uncalibrated signal fell from {before} to {after} since about {since} (noticed {noticed}); "
+        "fewer of the centre's own ballots are satisfied since about {ballots_since} "
+        "(noticed {ballots_noticed})."
+    ),
+    "rose-both": (
+        "The uncalibrated signal rose from {before} to {after} since about {since} (noticed {noticed}); "
+        "more of the centre's own ballots are satisfied since about {ballots_since} "
+        "(noticed {ballots_noticed})."
+    ),
     "silent": "Nothing came on {weekdays} working days since {since}: look at the computer and its network.",
     "all-silent": (
         "Nothing came from {counters} of {of} counters since {since}: a holiday, or a fault at the centre."
@@ -34,7 +52,7 @@ def sentence(alert: Alert, language: str) -> str:
     values: dict[str, str] = {}
     for name, value in alert.values.items():
         text = str(value)
-        if name in {"since", "noticed"}:
+        if name in {"since", "noticed", "ballots_since", "ballots_noticed"}:
             text = day_text(date.fromisoformat(text), language)
         elif name == "month":
             text = month_text(date.fromisoformat(text), language)
@@ -66,7 +84,8 @@ def letter(alerts: tuple[Alert, ...], language: str, page: str) -> str:
 
 def _template(alert: Alert) -> str:
     if alert.kind is AlertKind.CHANGE:
-        return str(alert.values["direction"])
+        direction, basis = str(alert.values["direction"]), str(alert.values.get("basis", ""))
+        return direction if basis in {"", Basis.SIGNALS} else f"{direction}-{basis}"
     if alert.kind is AlertKind.SILENT:
         return "silent" if alert.counter else "all-silent"
     return {AlertKind.CONSENT_FELL: "consent", AlertKind.CALIBRATION: "calibration"}[alert.kind]

@@ -1,12 +1,11 @@
-"""Looks for alerts once a day and sends what waits, in a thread of its own, while the service runs."""
+"""Looks for alerts once a day and sends what waits, while the service runs."""
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Final
 
-import psycopg
 import structlog
 
 from api.alerts.alert import Alert, raise_alerts
@@ -14,10 +13,9 @@ from api.alerts.findings import findings
 from api.alerts.outbox import enqueue, give_up, lease, put_back, sent
 from api.alerts.sending import Resolve, SendingFailed, send
 from api.alerts.targets import TargetRefused, resolved
+from api.daily_worker import DailyWorker
 from api.database import Database
-from api.errors import ApiError
 from api.settings import Settings
-from api.trends import local_today
 
 _CHECK_S: Final = 30.0
 _log: Final = structlog.get_logger("api.alerts")
@@ -78,34 +76,17 @@ def deliver(
             gone += 1
 
 
-class AlertWorker:
-    """Runs both for as long as the service runs."""
+def alert_worker(database: Database, settings: Settings, *, check_s: float = _CHECK_S) -> DailyWorker:
+    """Return the thread that looks for alerts once a day, and sends what is due while the service runs.
 
-    def __init__(self, database: Database, settings: Settings) -> None:
-        """Prepare the thread; `start` starts it."""
-        self._database = database
-        self._settings = settings
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, *, grace_s: float = 10.0) -> None:
-        """Ask the thread to end after the message it sends."""
-        self._stop.set()
-        self._thread.join(grace_s)
-
-    def _run(self) -> None:
-        done: date | None = None
-        while not self._stop.is_set():
-            try:
-                today = local_today()
-                if today != done:
-                    look(self._database, self._settings, today)
-                    done = today
-                deliver(self._database, self._settings)
-            except (ApiError, psycopg.Error) as error:
-                _log.error("alerts wait", reason=type(error).__name__)
-            self._stop.wait(_CHECK_S)
+    Args:
+        database: Where alerts and their messages are.
+        settings: Of the service.
+        check_s: Pause between two looks for messages that are due.
+    """
+    return DailyWorker(
+        "alerts",
+        partial(look, database, settings),
+        each=partial(deliver, database, settings),
+        check_s=check_s,
+    )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-import psycopg
 import structlog
 
+from api.daily_worker import DailyWorker
 from api.database import Database
-from api.errors import ApiError
 from api.index.calibrations import KeptCalibration, calibrate
 from api.index.releases import MonthRelease, months_to_release, release_month
-from api.trends import local_today
 
 _CHECK_S: Final = 600.0
 REVISED_MONTHS: Final = 3
@@ -51,39 +48,15 @@ def keep_up(database: Database, *, today: date, minimum_n: int) -> Upkeep:
     return Upkeep(tuple(made), tuple(releases))
 
 
-class IndexWorker:
-    """Runs the upkeep in a thread of its own, once every calendar day of Viet Nam.
+def index_worker(database: Database, minimum_n: int) -> DailyWorker:
+    """Return the thread that runs the upkeep once every calendar day of Viet Nam.
 
     Args:
         database: Where everything is.
         minimum_n: Fewest people behind a released sum.
     """
 
-    def __init__(self, database: Database, minimum_n: int) -> None:
-        """Prepare the thread; `start` starts it."""
-        self._database = database
-        self._minimum_n = minimum_n
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
+    def upkeep(today: date) -> Upkeep:
+        return keep_up(database, today=today, minimum_n=minimum_n)
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, *, grace_s: float = 10.0) -> None:
-        """Ask the thread to end after the month it counts."""
-        self._stop.set()
-        self._thread.join(grace_s)
-
-    def _run(self) -> None:
-        done: date | None = None
-        while not self._stop.is_set():
-            today = local_today()
-            if today != done:
-                try:
-                    keep_up(self._database, today=today, minimum_n=self._minimum_n)
-                    done = today
-                except (ApiError, psycopg.Error) as error:
-                    reason = str(error) if isinstance(error, ApiError) else type(error).__name__
-                    _log.error("the index waits", reason=reason)
-            self._stop.wait(_CHECK_S)
+    return DailyWorker("index", upkeep, check_s=_CHECK_S)

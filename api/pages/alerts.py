@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.accounts import Login
 from api.alerts.alert import Alert, AlertKind, acknowledge, find_alert, list_alerts
+from api.alerts.changes import CHARTS, alarm_limits
 from api.alerts.findings import SILENT_WEEKDAYS, all_counters
 from api.alerts.outbox import MessageState, newest_messages
 from api.alerts.subscriptions import (
@@ -29,7 +30,7 @@ from api.language import LANGUAGES, decimal_text, gettext_of
 from api.pages.access import NOT_SEEN, PageRefused, allowed, check_form, require
 from api.pages.administration import Text
 from api.pages.rendering import Pages, no_op
-from api.statistics.change_points import NOTICE_CUSUM, region_limits
+from api.statistics.change_points import NOTICE_CUSUM
 from api.trends import visible_counters
 
 KIND_NAMES: Final = {
@@ -42,6 +43,24 @@ WAY_NAMES: Final = {Way.MAIL: no_op("mail"), Way.WEBHOOK: no_op("call of a progr
 _MESSAGES: Final = (
     no_op("The uncalibrated signal fell from {before} to {after} since about {since} (noticed {noticed})."),
     no_op("The uncalibrated signal rose from {before} to {after} since about {since} (noticed {noticed})."),
+    no_op(
+        "Fewer of the centre's own ballots are satisfied since about {since} (noticed {noticed}). No figure "
+        "until the month is released."
+    ),
+    no_op(
+        "More of the centre's own ballots are satisfied since about {since} (noticed {noticed}). No figure "
+        "until the month is released."
+    ),
+    no_op(
+        "The uncalibrated signal fell from {before} to {after} since about {since} (noticed {noticed}); "
+        "fewer of the centre's own ballots are satisfied since about {ballots_since} "
+        "(noticed {ballots_noticed})."
+    ),
+    no_op(
+        "The uncalibrated signal rose from {before} to {after} since about {since} (noticed {noticed}); "
+        "more of the centre's own ballots are satisfied since about {ballots_since} "
+        "(noticed {ballots_noticed})."
+    ),
     no_op("Nothing came on {weekdays} working days since {since}: look at the computer and its network."),
     no_op(
         "Nothing came from {counters} of {of} counters since {since}: a holiday, or a fault at the centre."
@@ -233,12 +252,13 @@ def _page(
 
 def _false_alarms(pages: Pages, codes: Sequence[str], language: str) -> FalseAlarms:
     every = max(1, len(all_counters(pages.database)))
-    limits = region_limits(every, false_alarms_a_month=pages.settings.alerts.false_alarms_a_month)
+    limits = alarm_limits(every, false_alarms_a_month=pages.settings.alerts.false_alarms_a_month)
+    charts = CHARTS * len(codes)
     return FalseAlarms(
         len(codes),
         every,
-        decimal_text(f"{limits.false_alarms_a_year() * len(codes):.1f}", language),
-        decimal_text(f"{NOTICE_CUSUM.false_alarms_a_year() * len(codes):.0f}", language),
+        decimal_text(f"{limits.false_alarms_a_year() * charts:.1f}", language),
+        decimal_text(f"{NOTICE_CUSUM.false_alarms_a_year() * charts:.0f}", language),
         decimal_text(f"{limits.limit:.1f}", language),
     )
 
