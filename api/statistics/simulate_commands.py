@@ -1,4 +1,4 @@
-"""The commands of simulations: `hailong simulate coverage|change|disclosure`."""
+"""The commands of simulations: `hailong simulate coverage|change|alerts|disclosure`."""
 
 from __future__ import annotations
 
@@ -94,6 +94,12 @@ def coverage(
 def change(context: typer.Context) -> None:
     """Show how soon the charts notice a change, and how often for nothing."""
     _call(context, "change")
+
+
+@simulate.command("alerts", add_help_option=False, context_settings=_LATE)
+def alerts(context: typer.Context) -> None:
+    """Show how soon the alarm of a counter's own ballots comes, and how often for nothing."""
+    _call(context, "alerts")
 
 
 @simulate.command("disclosure", add_help_option=False, context_settings=_LATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
@@ -11,13 +12,15 @@ import pytest
 
 from api.alerts.alert import Alert, AlertKind, Basis, Finding, raise_alerts
 from api.alerts.ballot_days import ballot_days
-from api.alerts.changes import CHARTS, alarm_limits, ballot_alarms, first_charted, judge
+from api.alerts.changes import CHARTS, alarm_limits, judge
 from api.alerts.findings import both_charts, changed
 from api.alerts.words import sentence
 from api.database import Database
 from api.disclosure import Disclosure
+from api.statistics.alerts_command import DROPS, AlarmReport, Drop, run_alarms, table_of
 from api.statistics.change_points import Change, DayShare, Direction, region_limits
-from api.statistics.day_runs import DayCount, DayRun, changes_over, put_together, shares_of
+from api.statistics.day_runs import DayCount, DayRun, changes_over, put_together
+from api.statistics.errors import SimulationRefused
 from tests.api.senders import Edge
 from tests.api.test_alerts import serve
 
@@ -267,28 +270,27 @@ def test_an_alert_of_before_says_signals(database: Database, edge: Edge) -> None
     assert "The uncalibrated signal fell from 75 to 55" in sentence(alert, "en")
 
 
-def test_a_drop_from_85_to_75_is_noticed_in_ballots_of_few_a_day(seed: int) -> None:
-    """30 ballots a day are noticed; 3 a day, put together, are at least not told for nothing."""
-    rng = np.random.default_rng(seed)
+def test_the_simulated_drop_is_noticed_and_stands_on_many_ballots() -> None:
+    drops = (Drop(0.85, 0.75, 30), Drop(0.85, 0.6, 5))
+    report = run_alarms(15, 1, drops=drops)
+    assert report.passed
+    many, few = report.rows
+    assert many.noticed >= 0.9
+    assert many.delay_median_days <= 14
+    assert few.noticed >= 0.9
+    assert min(row.fewest_ballots or 0 for row in report.rows) >= 10
+    assert "| 85% → 75% | 30 |" in table_of(report)
+    assert run_alarms(15, 1, drops=drops[:1]).rows == report.rows[:1], "a row hangs on its own seed alone"
+    assert len(DROPS) == len(set(DROPS))
+    with pytest.raises(SimulationRefused, match="at least one"):
+        run_alarms(0, 1)
 
-    def year(parts: tuple[tuple[float, int], ...], ballots: int) -> list[DayCount]:
-        shares = [level for level, days in parts for _ in range(days)]
-        drawn = [(at, int(rng.poisson(ballots)), share) for at, share in enumerate(shares)]
-        return [
-            DayCount(FIRST + timedelta(at), n, int(rng.binomial(n, share))) for at, n, share in drawn if n
-        ]
 
-    def alarms(days: list[DayCount]) -> list[Change]:
-        return list(ballot_alarms(put_together(days, 10), 300, false_alarms_a_month=1.0))
-
-    noticed = [
-        any(found.direction is Direction.FELL and found.noticed >= FIRST + timedelta(120) for found in told)
-        for told in (alarms(year(((0.85, 120), (0.75, 60)), 30)) for _ in range(30))
-    ]
-    assert sum(noticed) >= 26
-    assert sum(len(alarms(year(((0.85, 250),), 3))) for _ in range(30)) <= 2
-    assert first_charted(TODAY) == date(2025, 1, 1)
-    assert shares_of(put_together(counts(12), 10)) == (DayShare(FIRST, 0.5, 12.0),)
+@pytest.mark.parametrize("wrong", [{"fewest_ballots": 9}, {"false_alarms_a_year": 0.3}])
+def test_the_simulation_fails_where_an_alarm_tells_too_much_or_too_often(wrong: dict[str, float]) -> None:
+    report = run_alarms(2, 1, drops=(Drop(0.85, 0.6, 15),))
+    changed = AlarmReport((replace(report.rows[0], **wrong),), 100, 1, 300, report.limit)  # type: ignore[arg-type] # fields of several types
+    assert not changed.passed
 
 
 def test_every_basis_has_its_sentence_in_both_languages() -> None:
