@@ -9,7 +9,8 @@
 5. Figures: every published figure, recomputed from the releases, to the last digit.
 6. The index: its released sums from signals and edges' logs, its figures from the released sums.
 7. Stops: how often captures were stopped or not asked for, counted again from the edges' logs.
-8. The privacy budget: what the private releases of each month cost together, and what may leave at all.
+8. Notes on counters: each text is the one whose hash the log holds, none is missing, none was invented.
+9. The privacy budget: what the private releases of each month cost together, and what may leave at all.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ from api.audit_folder import (
     read_figures,
     read_index,
     read_keys,
+    read_notes,
     read_signals,
     read_stops,
 )
 from api.audit_index import IndexAudit, Released
+from api.audit_notes import notes, parse_notes
 from api.figures import day_of, months_of, sums_of
 from api.index.errors import IndexRefused
 from api.index.ledger import LedgerRecount
@@ -172,7 +175,11 @@ def verify(folder: Path, trust: Trust | None = None, *, progress: Progress | Non
         kept_from=None if kept_from is None else local_time(kept_from).date(),
     )
     findings += (audited.sums(), audit_index.figures(index, read_index(folder), about.minimum_n))
-    findings += (_stops(sessions.stops.document(), read_stops(folder)), _budget(leaves))
+    findings += (
+        _stops(sessions.stops.document(), read_stops(folder)),
+        notes(leaves, parse_notes(read_notes(folder))),
+        _budget(leaves),
+    )
     return AuditReport(tuple(findings))
 
 

@@ -1,4 +1,4 @@
-"""The commands of an audit: `hailong audit export` at the centre, `hailong audit verify` anywhere."""
+"""The commands of an audit: `hailong audit export` at the centre, `verify` and `proof` anywhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from tqdm import tqdm
 
 from api.audit import Trust, verify
+from api.audit_proof import check_entry
 from api.continuity import check_continuity
 from api.errors import ApiError
 from api.signed_files import check_file
@@ -21,6 +22,8 @@ from consent.errors import ConsentError
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
+
+    from consent.checkpoint import WitnessedCheckpoint
 
 audit = typer.Typer(
     name="audit",
@@ -153,6 +156,41 @@ def verify_proof_command(
         f"The {found.new.size} entries begin with the same {found.old.size}, byte for byte. "
         f"Newer state: signed by your key. Older state: {whose}."
     )
+
+
+@audit.command("proof")
+def proof_command(
+    file: Annotated[Path, typer.Argument(help="Proof of one entry, from the entry's page.")],
+    *,
+    key: Annotated[list[str], typer.Option(help="Key of the centre's log from elsewhere; may be repeated.")],
+    witness: Annotated[
+        list[str] | None, typer.Option(help="Public key of a witness; may be repeated.")
+    ] = None,
+    quorum: Annotated[int, typer.Option(min=1, help="How many witnesses must have cosigned.")] = 1,
+) -> None:
+    """Check, without the centre, that one entry stands in its signed log, and print what it says."""
+    try:
+        found = check_entry(file.read_bytes(), key, witness or (), quorum=quorum)
+    except OSError as error:
+        _fail(f"{error.filename} cannot be read: {error.strerror}")
+    except (ApiError, ConsentError) as error:
+        _fail(str(error))
+    checkpoint = found.witnessed.checkpoint
+    typer.echo(
+        f"Entry {found.index} stands in {checkpoint.origin}, below the checkpoint of {checkpoint.size} "
+        f"entries that your key signed; {_seen_by(found.witnessed, named=bool(witness))}. "
+        f"SHA-256 {found.leaf_hash.hex()}"
+    )
+    if found.entry is None:
+        typer.echo("The file proves the hash only: compare it with the one in the report or the workbook.")
+    else:
+        typer.echo(json.dumps(found.told, ensure_ascii=False, indent=1))
+
+
+def _seen_by(found: WitnessedCheckpoint, *, named: bool) -> str:
+    if not named:
+        return "no witness was asked for: whoever holds the key could have rewritten the log before"
+    return f"cosigned by {', '.join(name for name, _ in found.witnesses)}"
 
 
 class _Bars:

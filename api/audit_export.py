@@ -21,6 +21,7 @@ from api.audit_folder import (
     FIGURES,
     INDEX,
     KEYS,
+    NOTES,
     SIGNALS,
     STOPS,
     About,
@@ -30,6 +31,7 @@ from api.audit_folder import (
     write_json,
 )
 from api.audit_index import Released
+from api.audit_notes import kept_notes
 from api.central_log import CentralLog
 from api.database import Connection, Database
 from api.errors import ExportRefused
@@ -157,12 +159,14 @@ def _export(
         histories = {edge: _edge_keys(connection, edge) for edge in edges}
         releases = _releases(connection, size)
         index = _index(connection, size)
+        notes = kept_notes(connection, size)
     about = About(software, made_at.isoformat(), scope.today, scope.minimum_n, size)
     figures = months_of(releases, minimum_n=scope.minimum_n, today=scope.today)
     write_json(folder / ABOUT, about.document())
     write_json(folder / FIGURES, figures)
     write_json(folder / INDEX, index.figures(scope.minimum_n))
     write_json(folder / STOPS, _stops(database, {edge: item[0] for edge, item in edges.items()}))
+    write_json(folder / NOTES, notes)
     write_json(folder / KEYS, _keys(witnesses.policy(), histories).document())
     signals = _write_signals(
         database, folder / SIGNALS, {edge: item[0] for edge, item in edges.items()}, progress

@@ -5,11 +5,12 @@
     figures.json    every published figure as text
     index.json      every published figure of the index as text, by place and period
     stops.json      counter and day -> services, sessions, and captures stopped or not asked for, by method
+    notes.json      every revision of every note on what was done at a counter, with its entry of the log
     signals.jsonl   one signal a line, with its place of arrival and the key of its commitment
     centre/         the centre's log as C2SP tiles
     edges/<uuid>/   each edge's log as C2SP tiles, as far as the centre's log names its checkpoint
 
-The digests of the first six stand in the last entry of the centre's log, which its signed
+The digests of the first seven stand in the last entry of the centre's log, which its signed
 checkpoint covers: nothing of an export can be exchanged.
 """
 
@@ -34,10 +35,10 @@ from consent.checkpoint import KeyHistory, KeyPeriod
 from inference.signal import Signal
 
 FORMAT: Final = "hailong-audit-export"
-VERSION: Final = 3
+VERSION: Final = 4
 ABOUT, KEYS, FIGURES, SIGNALS = "about.json", "keys.json", "figures.json", "signals.jsonl"
-STOPS, INDEX = "stops.json", "index.json"
-DIGESTED: Final = (ABOUT, KEYS, FIGURES, INDEX, STOPS, SIGNALS)
+STOPS, INDEX, NOTES = "stops.json", "index.json", "notes.json"
+DIGESTED: Final = (ABOUT, KEYS, FIGURES, INDEX, STOPS, NOTES, SIGNALS)
 CENTRE, EDGES = "centre", "edges"
 
 
@@ -184,6 +185,11 @@ def read_index(folder: Path) -> Any:  # noqa: ANN401 - compared as a whole
 def read_stops(folder: Path) -> Any:  # noqa: ANN401 - compared as a whole
     """Read how often captures were stopped or not asked for, as the centre counted."""
     return _json(folder / STOPS)
+
+
+def read_notes(folder: Path) -> Any:  # noqa: ANN401 - `api.audit_notes` reads it
+    """Read the notes on counters in an export."""
+    return _json(folder / NOTES)
 
 
 def read_signals(folder: Path) -> Iterator[ExportedSignal]:

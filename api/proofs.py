@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
+from api.audit_proof import FORMAT
 from api.central_log import CentralLog
 from api.database import Connection, Database
 from api.errors import LogDamaged
@@ -39,7 +40,6 @@ SHOWN_KINDS: Final = (
     Kind.COUNTER_ACTION,
 )
 _VALUES: Final = [kind.value for kind in SHOWN_KINDS]
-_FORMAT: Final = "hailong inclusion proof 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class ProvenEntry:
             whole: With the entry itself; without it the hash of the entry is proven only.
         """
         told = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "index": self.entry.index,
             "entry": self.body.decode() if whole else None,
             "leaf_hash": encode(self.leaf_hash),
