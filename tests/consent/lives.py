@@ -69,7 +69,9 @@ class StoreJournal:
         return None
 
 
-def lived(store: ConsentStore, clocks: Clocks, end: State, *, pseudonym: str | None = None) -> UUID:
+def lived(
+    store: ConsentStore, clocks: Clocks, end: State, *, pseudonym: str | None = None, quotes: bool = False
+) -> UUID:
     """Let one citizen be asked and come to an end; returns the record."""
     record = citizen((*BOTH, Purpose.QUOTES), subject_pseudonym=pseudonym)
     store.offer(record)
@@ -81,7 +83,8 @@ def lived(store: ConsentStore, clocks: Clocks, end: State, *, pseudonym: str | N
     if end is State.DEFERRED:
         store.apply(record.record_id, end, IndicatedBy.SYSTEM, "timeout")
         return record.record_id
-    choices = {Purpose.IMAGE: end is not State.REFUSED, Purpose.VOICE: False, Purpose.QUOTES: False}
+    given = end is not State.REFUSED
+    choices = {Purpose.IMAGE: given, Purpose.VOICE: given and quotes, Purpose.QUOTES: given and quotes}
     store.decide(record.record_id, choices, IndicatedBy.CITIZEN, "kiosk-touch", dwell_ms=7000)
     if end is State.REFUSED:
         store.close_service(record.record_id, IndicatedBy.SYSTEM, "end-of-service")
@@ -94,7 +97,11 @@ def lived(store: ConsentStore, clocks: Clocks, end: State, *, pseudonym: str | N
     by = IndicatedBy.CITIZEN if end is State.WITHDRAWN else IndicatedBy.SYSTEM
     store.apply(record.record_id, end, by, "kiosk-touch" if end is State.WITHDRAWN else "test")
     summary = SessionSummary(
-        processed_ms=Processed(image=119_000), units=2975, gaps=1, gap_ms=800, outcome=Outcome.SIGNAL
+        processed_ms=Processed(image=119_000, voice=40_000 if quotes else 0),
+        units=2975,
+        gaps=1,
+        gap_ms=800,
+        outcome=Outcome.SIGNAL,
     )
     store.session_ended(record.record_id, summary)
     if end is State.WITHDRAWN:

@@ -13,6 +13,7 @@ import pytest
 from rdflib import RDF, Graph, URIRef
 
 from consent import jsonld
+from consent.entry import ReadPurpose
 from consent.errors import ExportRefused
 from consent.export import record_document
 from consent.state import State
@@ -214,6 +215,62 @@ def test_shapes_refuse_wrong_values(
     assert place[path[-1]] != value
     place[path[-1]] = value
     with pytest.raises(ExportRefused, match="no complete consent record"):
+        jsonld.check(changed)
+
+
+@pytest.fixture(scope="module")
+def read_twice(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The linked document of a consent whose kept quotes were read in two cases."""
+    clocks = Clocks()
+    with open_store(tmp_path_factory.mktemp("log") / "consent.sqlite", clocks) as store:
+        record_id = lived(store, clocks, State.COMPLETED, quotes=True)
+        store.quotes_read(record_id, "dpo-1", ReadPurpose.COMPLAINT, "YC-2026/0142", quotes=2)
+        store.quotes_read(record_id, "dpo-2", ReadPurpose.INSPECTION, "TT-7", quotes=2)
+        return jsonld.linked(record_document(store.evidence(record_id)))
+
+
+def test_who_read_quotes_keeps_the_shapes(read_twice: dict[str, Any]) -> None:
+    jsonld.check(read_twice)
+    assert [item["reader"] for item in read_twice["quotesRead"]] == ["dpo-1", "dpo-2"]
+
+
+@pytest.mark.parametrize("name", ["type", "logIndex", "leafHash", "readAt", "reader", "reason", "ticket"])
+def test_shapes_miss_every_field_of_a_reading(read_twice: dict[str, Any], name: str) -> None:
+    with pytest.raises(ExportRefused, match="no complete consent record"):
+        jsonld.check(_without(read_twice, ("quotesRead", 1, name)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("logIndex", 0),
+        ("leafHash", "ab"),
+        ("readAt", "yesterday"),
+        ("reader", "Nguyễn Văn A"),
+        ("reason", "curious"),
+        ("ticket", "vì tôi muốn"),
+    ],
+)
+def test_shapes_refuse_wrong_values_of_a_reading(read_twice: dict[str, Any], name: str, value: Any) -> None:
+    changed = copy.deepcopy(read_twice)
+    changed["quotesRead"][0][name] = value
+    with pytest.raises(ExportRefused, match="no complete consent record"):
+        jsonld.check(changed)
+
+
+def test_quotes_that_were_not_given_cannot_have_been_read(read_twice: dict[str, Any]) -> None:
+    changed = copy.deepcopy(read_twice)
+    (process,) = [item for item in changed["process"] if item["purpose"]["id"] == "vn:purpose-quotes"]
+    assert process["status"] == "dpv:ConsentGiven"
+    process["status"] = "dpv:ConsentRefused"
+    with pytest.raises(ExportRefused, match="no complete consent record"):
+        jsonld.check(changed)
+
+
+def test_every_reason_of_a_reading_is_in_the_shapes(read_twice: dict[str, Any]) -> None:
+    for purpose in ReadPurpose:
+        changed = copy.deepcopy(read_twice)
+        changed["quotesRead"][0]["reason"] = purpose.value
         jsonld.check(changed)
 
 
