@@ -86,27 +86,6 @@ def named_mix(procedure: str, band: str) -> str:
     return f"{procedure}{_BETWEEN_NAMES}{band}"
 
 
-def weeks(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Put runs of days together to calendar weeks; weeks that a run crosses are one.
-
-    Args:
-        parts: Of `Dimension.DAYS`, in order; of one month or several.
-    """
-    made: list[Part] = []
-    for part in parts:
-        first, last = days_of(part)
-        if made:
-            since, until = days_of(made[-1])
-            if (until.year, until.month) == (first.year, first.month) and monday_of(until) == monday_of(
-                first
-            ):
-                whole = Votes(made[-1].n, made[-1].satisfied) + Votes(part.n, part.satisfied)
-                made[-1] = part_of(named_days(since, last), whole)
-                continue
-        made.append(part)
-    return tuple(made)
-
-
 def document(breakdowns: Breakdowns) -> dict[str, list[list[Any]]]:
     """Return breakdowns as they stand in the log."""
     return {

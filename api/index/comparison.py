@@ -3,11 +3,13 @@
 Everything here is made of figures that are printed anyway, so it tells nothing new of anybody. Where one of
 them is printed as a bound only, nothing is computed with it.
 
-**Like with like.** Places differ in the channels that their ballots come through and in the months that have
-figures; both move a share by themselves. Direct standardisation takes only the months and channels that all
-places have and weighs these by the ballots of all places together (Breslow and Day, 1987, chapter 2). Below
-four fifths of the ballots there is no such figure. Procedures and times of day are not in the
-released sums, so nothing is made equal for them.
+**Like with like.** Places differ in the channels that their ballots come through, in the months that have
+figures, in the procedures that they handle and in the time of day; all of them move a share by themselves.
+Direct standardisation takes only the strata that all places have and weighs these by the ballots of all
+places together (Breslow and Day, 1987, chapter 2). Ratings at the counter are told apart by procedure and
+time of day where that leaves four fifths of all ballots in common strata, else by procedure, else by time of
+day, else not; `Like.equal` says what was made equal. Below four fifths even so there is no such figure.
+Procedures that were put together for being few are no stratum: in two places they are not the same.
 
 **Difference.** Its interval is made of both intervals (Zou and Donner 2008; of two plain shares: Newcombe
 1998), never by looking whether they overlap. Several differences to one place hold together: each interval is
@@ -25,7 +27,9 @@ from typing import Final
 import numpy as np
 
 from api.disclosure import Disclosure
-from api.index.figures import Share
+from api.index.alike import ALWAYS, TOLD_APART, Alike, Equal, common, strata_of
+from api.index.figures import Figure, Share
+from api.index.formula import KIOSK
 from api.index.period import Period, Span
 from api.index.reading import Reading, Standing
 from api.statistics.mover import combined
@@ -62,12 +66,13 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """A share as it would be with the months and channels of all places together.
+    """A share as it would be with the mix of all places together.
 
     Attributes:
         value: 0 to 1; `low` and `high` are the ends of its 95 % interval.
-        n: Ballots of the parts that all places have.
-        covered: Part of all places' ballots that lies in these parts, 0 to 1.
+        n: Ballots of the strata that all places have.
+        covered: Part of all places' ballots that lies in these strata, 0 to 1.
+        equal: What was made equal.
     """
 
     value: float
@@ -75,6 +80,7 @@ class Like:
     high: float
     n: int
     covered: float
+    equal: tuple[Equal, ...] = ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +106,13 @@ class Comparison:
 
     Attributes:
         parts: Months and channels that all places have.
+        equal: What was made equal for `Side.like`; nothing where there is none.
     """
 
     period: Period
     sides: tuple[Side, ...]
     parts: tuple[Part, ...]
+    equal: tuple[Equal, ...] = ()
 
 
 def compare(
@@ -125,8 +133,8 @@ def compare(
         overlapping: Pairs of places of which one lies in the other: they share people and have no difference.
     """
     readings = read(places, period, disclosure)
-    parts = _parts(read, places, period, disclosure, readings)
-    likes = _likes(parts, [place for place in places if readings[place].standing is Standing.FIGURE])
+    figures = _figures(read, places, period, disclosure, readings)
+    likes = _likes({at: figures[at] for at in places if readings[at].standing is Standing.FIGURE})
     first = places[0]
     pairs = [
         place
@@ -145,7 +153,9 @@ def compare(
             if place in likes and first in likes:
                 likened = difference(likes[place], likes[first], len(pairs))
         sides.append(Side(place, readings[place], likes.get(place), plain, likened))
-    return Comparison(period, tuple(sides), _common(parts, list(likes)))
+    shared = common([strata_of(figures[place], ()) for place in likes])
+    parts = tuple((stratum.month, stratum.channel) for stratum in shared)
+    return Comparison(period, tuple(sides), parts, next((like.equal for like in likes.values()), ()))
 
 
 def difference(mine: Share | Like, other: Share | Like, together: int = 1) -> Between:
@@ -163,13 +173,19 @@ def difference(mine: Share | Like, other: Share | Like, together: int = 1) -> Be
     return Between(value, max(-1.0, value - below), min(1.0, value + above), min(mine.n, other.n))
 
 
-def standardised(mine: Mapping[Part, Share], weights: Mapping[Part, int], covered: float) -> Like:
+def standardised(
+    mine: Mapping[Alike, Share],
+    weights: Mapping[Alike, int],
+    covered: float,
+    equal: tuple[Equal, ...] = ALWAYS,
+) -> Like:
     """Return the share of a place under common weights.
 
     Args:
-        mine: Shares of the place; has every part of the weights.
-        weights: Ballots of all places in each part.
+        mine: Shares of the place; has every stratum of the weights.
+        weights: Ballots of all places in each stratum.
         covered: Part of all ballots that these are, 0 to 1.
+        equal: What the strata make equal.
     """
     keys = sorted(weights)
     whole = sum(weights.values())
@@ -181,7 +197,7 @@ def standardised(mine: Mapping[Part, Share], weights: Mapping[Part, int], covere
         np.array([share.high for share in shares]),
         math.inf,
     )
-    return Like(float(value), float(low), float(high), sum(share.n for share in shares), covered)
+    return Like(float(value), float(low), float(high), sum(share.n for share in shares), covered, equal)
 
 
 def _usable(reading: Reading) -> Share | None:
@@ -190,38 +206,39 @@ def _usable(reading: Reading) -> Share | None:
     return None if share is None or share.bounded else share
 
 
-def _parts(
+def _figures(
     read: Read,
     places: Sequence[str],
     period: Period,
     disclosure: Disclosure,
     readings: Mapping[str, Reading],
-) -> dict[str, dict[Part, Share]]:
-    """Return the printed shares of each place by month and channel."""
-    found: dict[str, dict[Part, Share]] = {place: {} for place in places}
+) -> dict[str, dict[str, Figure]]:
+    """Return the printed figures of each place by month."""
+    found: dict[str, dict[str, Figure]] = {place: {} for place in places}
     for month in period.months:
         there = readings if period.span is Span.MONTH else read(places, Period(month, Span.MONTH), disclosure)
         for place in places:
             figure = there[place].figure
             if figure is not None:
-                for channel, share in figure.overall.channels.items():
-                    found[place][f"{month:%Y-%m}", channel] = share
+                found[place][f"{month:%Y-%m}"] = figure
     return found
 
 
-def _common(parts: Mapping[str, Mapping[Part, Share]], places: Sequence[str]) -> tuple[Part, ...]:
-    if not places:
-        return ()
-    return tuple(sorted(set.intersection(*(set(parts[place]) for place in places))))
-
-
-def _likes(parts: Mapping[str, Mapping[Part, Share]], places: Sequence[str]) -> dict[str, Like]:
-    """Return the standardised shares; of none, where too little is common or a part is a bound."""
-    common = _common(parts, places)
-    total = sum(share.n for place in places for share in parts[place].values())
-    weights = {key: sum(parts[place][key].n for place in places) for key in common}
-    covered = sum(weights.values()) / total if total else 0.0
-    bounded = any(parts[place][key].bounded for place in places for key in common)
-    if len(places) < FEWEST_PLACES or covered < LEAST_COVERED or bounded:
+def _likes(figures: Mapping[str, Mapping[str, Figure]]) -> dict[str, Like]:
+    """Return the standardised shares; of none, where too little is common or a stratum is a bound."""
+    plain = [share for mine in figures.values() for share in strata_of(mine, ()).values()]
+    total = sum(share.n for share in plain)
+    if len(figures) < FEWEST_PLACES or not total:
         return {}
-    return {place: standardised(parts[place], weights, covered) for place in places}
+    for told in TOLD_APART:
+        strata = {place: strata_of(mine, told) for place, mine in figures.items()}
+        shared = common(list(strata.values()))
+        weights = {key: sum(mine[key].n for mine in strata.values()) for key in shared}
+        covered = sum(weights.values()) / total
+        if told and not any(key.channel == KIOSK for key in shared):
+            continue
+        bounded = any(mine[key].bounded for mine in strata.values() for key in shared)
+        if covered >= LEAST_COVERED and not bounded:
+            equal = (*ALWAYS, *told)
+            return {place: standardised(mine, weights, covered, equal) for place, mine in strata.items()}
+    return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -15,10 +15,12 @@ import pytest
 from api.database import Database
 from api.disclosure import Disclosure
 from api.index.agreement import agreement
-from api.index.comparison import Like, compare, difference, standardised
-from api.index.figures import Share
+from api.index.alike import Alike, Equal
+from api.index.breakdown import BANDS, Dimension, Part
+from api.index.comparison import Comparison, Like, compare, difference, standardised
+from api.index.figures import Completeness, Figure, Line, Share, Versions, Weighting
 from api.index.period import Period
-from api.index.reading import Standing, read_places
+from api.index.reading import Reading, Standing, read_places
 from api.interval import share_of
 from api.postgres import EmbeddedPostgres
 from tests.api.province_console import province_database
@@ -101,7 +103,7 @@ def test_several_differences_hold_together(seed: int, together: int) -> None:
 
 def test_like_with_like_undoes_another_mix_of_channels() -> None:
     """Both places are the same in each channel; one has more of the stricter channel."""
-    kiosk, paper = ("2026-10", "kiosk"), ("2026-10", "paper")
+    kiosk, paper = Alike("2026-10", "kiosk"), Alike("2026-10", "paper")
     one = {kiosk: share(180, 200), paper: share(14, 20)}
     other = {kiosk: share(18, 20), paper: share(140, 200)}
     weights = {kiosk: 220, paper: 220}
@@ -110,6 +112,100 @@ def test_like_with_like_undoes_another_mix_of_channels() -> None:
     assert [like.n for like in likes] == [220, 220]
     assert (likes[0].low, likes[0].high) == pytest.approx((0.69, 0.877), abs=0.005)
     assert difference(likes[0], likes[1]).value == pytest.approx(0)
+
+
+def _counter(place: str, mix: Mapping[str, tuple[int, int]], **other: Share) -> Reading:
+    """Return a counter whose ratings are told apart: name of the part -> ballots and satisfied ones."""
+    parts = tuple(Part(name, n, satisfied) for name, (n, satisfied) in mix.items())
+    n, satisfied = sum(part.n for part in parts), sum(part.satisfied for part in parts)
+    channels = {"kiosk": share(satisfied, n), **other}
+    nothing = Completeness(0, 0, 0, n, 0, 0, 0, 0, 0)
+    line, basis = Line(channels["kiosk"], channels), Versions(1, (), (), ())
+    bands = {band: [part for part in parts if part.name.endswith(band)] for band in BANDS}
+    times = tuple(
+        Part(band, sum(part.n for part in mine), sum(part.satisfied for part in mine))
+        for band, mine in bands.items()
+        if mine
+    )
+    breakdowns = {Dimension.MIX: parts, Dimension.TIMES: times}
+    figure = Figure(place, MONTH, line, {}, Weighting.BALLOTS, nothing, basis, 1, 1, breakdowns)
+    return Reading(place, MONTH, Standing.FIGURE, figure=figure)
+
+
+def _compared(*readings: Reading) -> Comparison:
+    there = {reading.place: reading for reading in readings}
+    return compare(lambda *_: there, list(there), MONTH, DISCLOSURE)
+
+
+def test_the_counter_with_the_harder_procedures_is_not_worse_when_like_is_held_against_like() -> None:
+    """Simpson's case: better in each procedure, and worse in the whole."""
+    hard = _counter("counter:hard", {"land|": (200, 130), "birth|": (50, 48)})
+    easy = _counter("counter:easy", {"land|": (50, 32), "birth|": (200, 190)})
+    found = _compared(easy, hard)
+    first, second = found.sides
+    assert second.difference is not None
+    assert second.difference.high < 0, "as it is, the harder counter is clearly worse"
+    assert second.like_difference is not None
+    assert second.like_difference.value == pytest.approx((0.65 + 0.96) / 2 - (0.64 + 0.95) / 2)
+    assert second.like_difference.low < 0 < second.like_difference.high
+    assert found.equal == (Equal.MONTHS, Equal.CHANNELS, Equal.PROCEDURES)
+    assert [side.like.covered for side in found.sides if side.like is not None] == [1.0, 1.0]
+    assert first.like is not None
+    # MOVER over two Wilson intervals with weight one half each.
+    land, birth = share(32, 50), share(190, 200)
+    low = first.like.value - math.hypot(land.value - land.low, birth.value - birth.low) / 2
+    assert first.like.low == pytest.approx(low)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        (
+            {"land|morning": (60, 50), "land|afternoon": (40, 20)},
+            {"land|morning": (30, 25), "land|afternoon": (70, 35)},
+            {Equal.PROCEDURES, Equal.TIMES},
+        ),
+        # The times of day of one are not told apart by procedure: the procedures alone.
+        (
+            {"land|morning": (60, 50), "land|afternoon": (40, 20)},
+            {"land|": (100, 60)},
+            {Equal.PROCEDURES},
+        ),
+        # Other procedures than the other's, put together or not: the time of day alone.
+        (
+            {"land|morning": (60, 50), "|morning": (50, 40), "|afternoon": (40, 20)},
+            {"birth|morning": (60, 50), "|morning": (50, 40), "|afternoon": (40, 20)},
+            {Equal.TIMES},
+        ),
+        ({"land|": (60, 40), "|": (40, 20)}, {"birth|": (60, 40), "|": (40, 20)}, set()),
+        # Half of both is common: not four fifths.
+        ({"land|": (50, 30), "birth|": (50, 40)}, {"land|": (50, 30), "death|": (50, 40)}, set()),
+        (
+            {"land|": (85, 60), "birth|": (15, 10)},
+            {"land|": (85, 60), "death|": (15, 10)},
+            {Equal.PROCEDURES},
+        ),
+    ],
+)
+def test_as_much_is_made_equal_as_four_fifths_of_the_ballots_allow(
+    one: Mapping[str, tuple[int, int]], other: Mapping[str, tuple[int, int]], equal: set[Equal]
+) -> None:
+    found = _compared(_counter("counter:one", one), _counter("counter:other", other))
+    assert set(found.equal) == {Equal.MONTHS, Equal.CHANNELS, *equal}
+    assert {side.like.equal for side in found.sides if side.like is not None} == {found.equal}
+
+
+def test_channels_are_strata_of_their_own_beside_procedures() -> None:
+    mixes = {"land|": (40, 20), "birth|": (60, 55)}, {"land|": (60, 30), "birth|": (40, 38)}
+    found = _compared(
+        _counter("counter:one", mixes[0], paper=share(50, 100)),
+        _counter("counter:other", mixes[1], paper=share(80, 100)),
+    )
+    likes = [side.like for side in found.sides]
+    assert found.parts == (("2026-10", "kiosk"), ("2026-10", "paper"))
+    assert [None if like is None else like.value for like in likes] == pytest.approx(
+        [0.25 * 0.5 + 0.25 * 55 / 60 + 0.5 * 0.5, 0.25 * 0.5 + 0.25 * 0.95 + 0.5 * 0.8]
+    )
 
 
 def test_places_are_compared_in_the_order_asked_for(province: Database) -> None:
