@@ -5,6 +5,9 @@
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 SHELL := /bin/bash
+# A file of tests goes to one process as a whole, in the order of tests/conftest.py: cut in two, it would make
+# what its tests have in common (a province, a browser, the reading of a recording) twice.
+PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
 # The environment is our own: modules are compiled once and kept, so that programs start several times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -18,10 +21,10 @@ demo: run-environment ## Stream the sample counters through the whole system; DE
 	@$(BIN)/hailong demo
 
 test: dev-environment ## Run the tests (ARGS="-k words" to choose)
-	@$(BIN)/python -m pytest -n 2 -m "not long" $(ARGS)
+	@$(BIN)/python -m pytest $(PROCESSES) -m "not long" $(ARGS)
 
 test-long: dev-environment ## Run all tests, the nightly ones too
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
 
 lint: dev-environment ## Check style, format and the direction of imports
 	@$(BIN)/ruff check
