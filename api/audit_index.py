@@ -1,7 +1,8 @@
 """What an auditor checks of the index: released sums from signals and edges' logs, figures from those.
 
 The sums of ballots themselves stand on the centre's word as of the release, since ballots are not exported;
-what the scores beside them sum up to, whom the ledger counts, and who was put together are counted again.
+what the scores beside them sum up to, whom the ledger counts, and who was put together are counted again. So
+do the breakdowns' parts: that they follow the rule, add up and stay as they were released is checked.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from uuid import UUID
 from api.audit_finding import Finding, names_of
 from api.audit_folder import ExportedSignal
 from api.figures import day_of
+from api.index.breakdown import Votes
+from api.index.breaking_down import fault_of
 from api.index.calibrations import Calibrations, KeptCalibration
-from api.index.cells import CONSENTED, PASSIVE, POOLED, REST, SCORED, Cell, Member
+from api.index.cells import CONSENTED, PASSIVE, POOLED, REST, SCORED, Cell, Member, tells_apart
 from api.index.counting import scores_to_set_aside
 from api.index.errors import IndexRefused
 from api.index.formula import KIOSK, Formula, from_document
@@ -25,7 +28,7 @@ from api.index.ledger import COUNTS, LedgerRecount
 from api.index.model_key import model_key
 from api.index.publication import documents, newest
 from api.index.releases import REVISION
-from api.index.revisions import LATER, due, may_come_later
+from api.index.revisions import LATER, due, may_be_broken_down_again, may_come_later
 from api.log import Kind
 from api.schema import ppm
 from api.statistics.errors import StatisticsError
@@ -223,7 +226,7 @@ class IndexAudit:
         for member in cell.members:
             mine = self._of(member)
             scored = Counter(day for day, item in mine if item.signal.overall.score is not None)
-            if member.set_aside and member.set_aside != scores_to_set_aside(scored, minimum_n):
+            if member.set_aside != scores_to_set_aside(scored, minimum_n):
                 return False
         return True
 
@@ -297,7 +300,24 @@ def _rule_fault(cell: Cell, old: Cell | None, minimum_n: int, *, later: bool) ->
         ),
         ("it tells of another first release", cell.first != first),
     )
-    return next((text for text, wrong in faults if wrong), "")
+    found = next((text for text, wrong in faults if wrong), "")
+    return found or _breakdown_fault(cell, old, minimum_n)
+
+
+def _breakdown_fault(cell: Cell, old: Cell | None, minimum_n: int) -> str:
+    """Return what a release did against the rules of breakdowns; ballots themselves are not exported."""
+    if not cell.breakdowns:
+        return "its breakdowns were dropped" if old is not None and old.breakdowns else ""
+    if cell.channel != KIOSK or not tells_apart(cell.strata, cell.sums):
+        return "it is broken down beside a unanimous stratum"
+    if cell.broken_down == cell.revision:
+        found = fault_of(cell.breakdowns, cell.month, Votes(cell.ballots, cell.satisfied), minimum_n)
+        if found or old is None:
+            return found
+        again = may_be_broken_down_again(cell, old, minimum_n)
+        return "" if again else "its parts were changed for too few people, or others were made"
+    kept = old is not None and (cell.breakdowns, cell.broken_down) == (old.breakdowns, old.broken_down)
+    return "" if kept else "its breakdowns are of no release before it"
 
 
 def _exceeds(cell: Cell, stratum: str, n: int) -> bool:

@@ -15,6 +15,7 @@ from typing import Final
 
 from api.index.breakdown import (
     BANDS,
+    OTHERS,
     Breakdowns,
     Dimension,
     Part,
@@ -79,7 +80,8 @@ def _mix(cells: Sequence[Cell]) -> tuple[Part, ...]:
     for part in every:
         procedure, band = mix_of(part)
         sums[procedure, band if told else ""] += Votes(part.n, part.satisfied)
-    return tuple(part_of(named_mix(*key), votes) for key, votes in sorted(sums.items()))
+    order = sorted(sums, key=lambda key: (key[0] == OTHERS, key[0], ("", *BANDS).index(key[1])))
+    return tuple(part_of(named_mix(*key), sums[key]) for key in order)
 
 
 def _added(parts: Iterable[Part]) -> Votes:
