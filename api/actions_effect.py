@@ -1,8 +1,11 @@
-"""What was measured before and after an action: printed figures of months, the difference, its interval.
+"""What was measured before and after an action: released days or months, the difference, its interval.
 
-The month of the action itself counts on neither side. Everything is worked out from figures as they are
-printed, so nothing is told here that the pages do not show already. A difference proves no cause: other
-things change at the same time, and counters on which somebody acts were often chosen for a bad month.
+Where days are released, they are the ratings of up to three months on each side, without the days that are
+told of together with the day of the action; before it only those since the last change that was found, or a
+bad month would be weighed with the good ones ahead of it. Else they are the printed figures of months, and
+the month of the action itself counts on neither side. Everything is worked out from what the pages show. A
+difference proves no cause: other things change at the same time, and counters on which somebody acts were
+often chosen for a bad month.
 """
 
 from __future__ import annotations
@@ -10,27 +13,30 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
 
 from api.disclosure import points
+from api.index.course import FEWEST_BALLOTS, Found, Run, level_of
+from api.index.course import Level as CourseLevel
 from api.index.period import Span
 from api.index.reading import Reading, Standing
-from api.statistics.mover import combined
+from api.statistics.mover import combined, difference
 
 MONTHS: Final = 3
 """Most months on each side."""
+_REACH: Final = timedelta(days=92)
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Months of one side together, in points of 0 to 100.
+    """One side, in points of 0 to 100.
 
     Attributes:
-        first: First day of the first month.
-        last: First day of the last month.
+        first: First day of the first month, or first day.
+        last: First day of the last month, or last day.
         n: People behind it.
     """
 
@@ -48,6 +54,7 @@ class Effect:
 
     Attributes:
         standing: FIGURE for shares of satisfied people, UNCALIBRATED for the signal; never mixed.
+        by_days: Whether it stands on released days, and so on ratings at the counter alone.
     """
 
     standing: Standing
@@ -56,6 +63,7 @@ class Effect:
     difference: float
     low: float
     high: float
+    by_days: bool = False
 
     @property
     def clear(self) -> bool:
@@ -63,13 +71,20 @@ class Effect:
         return self.low > 0 or self.high < 0
 
 
-def effect_of(course: Sequence[Reading], day: date) -> Effect | None:
-    """Return what was measured before and after a day; None where a side has no month.
+def effect_of(
+    course: Sequence[Reading], day: date, runs: Sequence[Run] = (), found: Found | None = None
+) -> Effect | None:
+    """Return what was measured before and after a day; None where a side has nothing.
 
     Args:
         course: Months of one counter, oldest first.
         day: When something was done.
+        runs: Its released days, oldest first.
+        found: What changed over them.
     """
+    by_days = _by_days(runs, day, found)
+    if by_days is not None:
+        return by_days
     month = day.replace(day=1)
     for standing in (Standing.FIGURE, Standing.UNCALIBRATED):
         told = [
@@ -84,6 +99,25 @@ def effect_of(course: Sequence[Reading], day: date) -> Effect | None:
         if before is not None and after is not None:
             return _compared(standing, before, after)
     return None
+
+
+def _by_days(runs: Sequence[Run], day: date, found: Found | None) -> Effect | None:
+    shifts = () if found is None else found.shifts
+    since = max((shift.latest for shift in shifts if shift.latest < day), default=date.min)
+    before = [run for run in runs if run.last < day and run.first >= max(since, day - _REACH)]
+    after = [run for run in runs if run.first > day and run.last <= day + _REACH]
+    spread = 1.0 if found is None else found.spread
+    one, other = level_of(before, spread), level_of(after, spread)
+    if one is None or other is None or min(one.n, other.n) < FEWEST_BALLOTS:
+        return None
+    value, low, high = difference(other, one)
+    return Effect(
+        Standing.FIGURE, _in_points(one), _in_points(other), value * 100, low * 100, high * 100, by_days=True
+    )
+
+
+def _in_points(level: CourseLevel) -> Level:
+    return Level(level.first, level.last, level.value * 100, level.low * 100, level.high * 100, level.n)
 
 
 _Printed = tuple[float, float, float, int]
@@ -123,8 +157,4 @@ def _level(months: Sequence[tuple[date, _Printed]]) -> Level | None:
 
 
 def _compared(standing: Standing, before: Level, after: Level) -> Effect:
-    """Take the interval of the difference from both intervals, each side by itself (MOVER)."""
-    difference = after.value - before.value
-    below = math.hypot(after.value - after.low, before.high - before.value)
-    above = math.hypot(after.high - after.value, before.value - before.low)
-    return Effect(standing, before, after, difference, difference - below, difference + above)
+    return Effect(standing, before, after, *difference(after, before))

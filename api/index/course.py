@@ -2,8 +2,8 @@
 
 A released cell tells how many of its ratings at the counter, and how many satisfied ones, fell on which
 days: runs of days, each with enough people and no agreement of all (`api.index.breakdown`). Weeks are sums
-of runs, cut where months end; months are the sum of a cell. A place with several cells has the runs whose
-ends all of them share. Everything here is worked out from these sums alone, so it tells no more than they.
+of runs, cut where months end. Everything here is worked out from these sums and from printed figures alone,
+so it tells no more than they.
 
 A change is told of where the chart of `api.statistics.change_points` passes its limit, with the limits of
 somebody who looks at one counter; days vary more than their ballots explain at some counters, which makes
@@ -15,18 +15,29 @@ its own interval is not told of: there is no comparison of a day with the day be
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from statistics import NormalDist
 from typing import Final
 
+import numpy as np
+
 from api.disclosure import nearly_unanimous
+from api.index.breakdown import Dimension, days_of, monday_of
+from api.index.formula import FACTORS, KIOSK
+from api.index.reading import Reading
+from api.schema import next_month
 from api.statistics.change_dating import Dated, dated
 from api.statistics.change_points import NOTICE_CUSUM, DayShare, Direction, Limits, chart, spread_of
-from api.statistics.mover import difference
-from api.statistics.wilson import wilson
+from api.statistics.mover import combined, difference
+from api.statistics.wilson import NORMAL, wilson
 
+MONTHS: Final = 3
+"""Most months on each side of a change whose factors are compared."""
+_ERROR: Final = 0.05
 FEWEST_BALLOTS: Final = 30
 """Behind each of the two levels of a change."""
 _DAY: Final = timedelta(days=1)
@@ -132,36 +143,57 @@ class Found:
     spread: float
 
 
-def run_of(name: str, n: int, satisfied: int) -> Run:
-    """Return the run that a released part is about.
+@dataclass(frozen=True, slots=True)
+class FactorShift:
+    """A factor before and after a change, from the figures of whole months.
+
+    Attributes:
+        value: After less before, -1 to 1; `low` and `high` are the ends of its interval, wide enough that
+            those of all factors hold together in 95 of 100 cases.
+    """
+
+    factor: str
+    before: Level
+    after: Level
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class FactorShifts:
+    """What a change was in.
+
+    Attributes:
+        mixed: Whether the months after it begin with the one in which it came, for want of later ones: then
+            the differences are smaller than they really are.
+    """
+
+    factors: tuple[FactorShift, ...]
+    mixed: bool
+
+
+def runs_of(readings: Iterable[Reading]) -> tuple[Run, ...]:
+    """Return the runs of released months; a month whose days are not told apart is one run.
 
     Args:
-        name: First and last day, `2026-11-02/2026-11-03`.
-        n: Ratings.
-        satisfied: Those satisfied with everything.
+        readings: Months of one place, oldest first.
     """
-    first, _, last = name.partition("/")
-    return Run(date.fromisoformat(first), date.fromisoformat(last or first), n, satisfied)
-
-
-def together(partitions: Iterable[Sequence[Run]]) -> tuple[Run, ...]:
-    """Return the runs of several cells of one month together, between the ends that all of them share.
-
-    Args:
-        partitions: Of each cell its runs in order, none of them empty. Where one cell's days begin later
-            or end earlier than another's, they count as if it had all of them.
-    """
-    several = [list(runs) for runs in partitions if runs]
-    if not several:
-        return ()
-    first = min(runs[0].first for runs in several)
-    last = max(runs[-1].last for runs in several)
-    cuts = sorted(set.intersection(*({run.first for run in runs[1:]} for runs in several)))
-    found = []
-    for start, end in itertools.pairwise((first, *cuts, last + _DAY)):
-        mine = [run for runs in several for run in runs if start <= run.first < end]
-        n, satisfied = sum(run.n for run in mine), sum(run.satisfied for run in mine)
-        found.append(Run(start, end - _DAY, n, satisfied))
+    found: list[Run] = []
+    for reading in readings:
+        figure, month = reading.figure, reading.period.first
+        if figure is None:
+            continue
+        parts = figure.breakdowns.get(Dimension.DAYS, ())
+        if parts:
+            found += [Run(*days_of(part), part.n, part.satisfied) for part in parts]
+            continue
+        share = figure.overall.channels.get(KIOSK)
+        if share is not None:
+            # As printed: the unweighted count is told of nowhere else.
+            last = next_month(month) - _DAY
+            satisfied = share.satisfied if share.bounded else round(share.value * share.n)
+            found.append(Run(month, last, share.n, satisfied))
     return tuple(found)
 
 
@@ -217,14 +249,71 @@ def changes_of(runs: Sequence[Run], limits: Limits = NOTICE_CUSUM) -> Found:
     return Found(shifts, judged, len(usable), spread)
 
 
+def factors_of(readings: Sequence[Reading], shifts: Sequence[Shift], at: int) -> FactorShifts | None:
+    """Return how the factors were before and after a change; None where a side has no month.
+
+    Args:
+        readings: Months of the place, oldest first.
+        shifts: All changes of its course, oldest first.
+        at: Which of them; months beyond the one before it or after it do not count.
+    """
+    shift = shifts[at]
+    first = shifts[at - 1].latest if at else date.min
+    end = shifts[at + 1].earliest if at + 1 < len(shifts) else date.max
+    months = [reading for reading in readings if reading.figure is not None]
+    before = [one for one in months if first < one.period.first and _last(one) < shift.earliest]
+    after = [one for one in months if shift.latest < one.period.first and _last(one) < end]
+    mixed = not after
+    if mixed:
+        after = [one for one in months if one.period.first <= shift.latest <= _last(one) < end]
+    before, after = before[-MONTHS:], after[:MONTHS]
+    if not before or not after:
+        return None
+    levels = {
+        factor: (one, other)
+        for factor in FACTORS
+        if (one := _of_months(before, factor)) is not None
+        and (other := _of_months(after, factor)) is not None
+    }
+    wider = NormalDist().inv_cdf(1 - _ERROR / 2 / max(1, len(levels))) / NORMAL
+    found = [
+        FactorShift(factor, one, other, *difference(other, one, wider=wider))
+        for factor, (one, other) in levels.items()
+    ]
+    return FactorShifts(tuple(found), mixed) if found else None
+
+
+def _last(reading: Reading) -> date:
+    return next_month(reading.period.first) - _DAY
+
+
+def _of_months(readings: Sequence[Reading], factor: str) -> Level | None:
+    """Return the share of a factor over months, each weighing what it has in ballots."""
+    shares = [
+        share
+        for reading in readings
+        if reading.figure is not None
+        and factor in reading.figure.factors
+        and (share := reading.figure.factors[factor].share) is not None
+        and not share.bounded
+    ]
+    if len(shares) < len(readings):
+        return None
+    n = sum(share.n for share in shares)
+    value, low, high = combined(
+        np.array([share.n / n for share in shares]),
+        np.array([share.value for share in shares]),
+        np.array([share.low for share in shares]),
+        np.array([share.high for share in shares]),
+        math.inf,
+    )
+    return Level(readings[0].period.first, _last(readings[-1]), float(value), float(low), float(high), n)
+
+
 def _same(mine: Run, later: Run, step: Step) -> bool:
     if mine.month != later.month:
         return False
-    return step is Step.MONTH or _monday(mine.last) >= _monday(later.first)
-
-
-def _monday(day: date) -> date:
-    return day - timedelta(days=day.weekday())
+    return step is Step.MONTH or monday_of(mine.last) >= monday_of(later.first)
 
 
 def _shifts(

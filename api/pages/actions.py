@@ -17,11 +17,14 @@ from api.actions_text import LONGEST, likely_names
 from api.authorization import Action, counter
 from api.disclosure import points
 from api.errors import CaseRefused
+from api.index.course import changes_of, runs_of
 from api.index.period import Period, Span
-from api.index.reading import Reading, Standing, read_places
+from api.index.reading import Reading, Standing
 from api.language import day_text, decimal_text, gettext_of, month_text
 from api.pages.access import NOT_SEEN, PageRefused, allowed, check_form, require
 from api.pages.administration import Text
+from api.pages.course_views import LOOK_BACK_MONTHS
+from api.pages.course_words import days_text
 from api.pages.rendering import Pages, no_op
 from api.trends import CounterState, counter_state, local_today
 
@@ -56,10 +59,12 @@ class EffectText:
 
     Attributes:
         calibrated: Whether these are shares of satisfied people; else the uncalibrated signal.
+        by_days: Whether they are of released days, and so of ratings at the counter alone.
         clear: `rose`, `fell`, or empty where the interval holds no difference, too.
     """
 
     calibrated: bool
+    by_days: bool
     before: str
     before_months: str
     before_n: int
@@ -110,13 +115,15 @@ def actions_view(
     """
     found = actions_of(pages.database, code)
     course = _course(pages, code, [item.now.day for item in found[:_MOST_WITH_EFFECT] if not item.now.struck])
+    runs = runs_of(course)
+    changes = changes_of(runs)
     state = counter_state(pages.database, code)
     writes = state is not None and login.may(Action.NOTE_ACTION, counter(state.code, state.area))
     texts = []
     for place, action in enumerate(found):
         effect = None
         if place < _MOST_WITH_EFFECT and not action.now.struck:
-            effect = effect_of(course, action.now.day)
+            effect = effect_of(course, action.now.day, runs, changes)
         texts.append(
             ActionText(
                 action,
@@ -220,14 +227,16 @@ def _number(action_id: str, revision: str) -> tuple[UUID, int]:
 
 
 def _course(pages: Pages, code: str, days: Sequence[date]) -> tuple[Reading, ...]:
-    """Return the months around days, oldest first; those that nobody needs are not worked out."""
-    wanted: set[date] = set()
+    """Return the months around days and the newest ones, oldest first; no others are read."""
+    if not days:
+        return ()
+    wanted = set(pages.readings.months()[-LOOK_BACK_MONTHS:])
     for day in days:
         month = day.year * 12 + day.month - 1
         wanted |= {date(at // 12, at % 12 + 1, 1) for at in range(month - MONTHS, month + MONTHS + 1)}
     place, disclosure = f"counter:{code}", pages.disclosure()
     return tuple(
-        read_places(pages.database, [place], Period(first, Span.MONTH), disclosure)[place]
+        pages.readings.read([place], Period(first, Span.MONTH), disclosure)[place]
         for first in sorted(wanted)
         if first <= disclosure.today
     )
@@ -241,6 +250,8 @@ def _effect_text(effect: Effect, language: str) -> EffectText:
         return decimal_text(f"{value} ({low}–{high})", language)  # noqa: RUF001 - the dash of a range
 
     def months(found: Level) -> str:
+        if effect.by_days:
+            return days_text(found.first, found.last)
         first, last = month_text(found.first, language), month_text(found.last, language)
         return first if first == last else f"{first} – {last}"  # noqa: RUF001 - as above
 
@@ -253,6 +264,7 @@ def _effect_text(effect: Effect, language: str) -> EffectText:
     clear = ("rose" if effect.low > 0 else "fell") if effect.clear else ""
     return EffectText(
         effect.standing is Standing.FIGURE,
+        effect.by_days,
         level(effect.before),
         months(effect.before),
         effect.before.n,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -11,6 +11,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, Response
 
 from api.accounts import Login
+from api.alerts.changes import Judged, Noticed, first_charted, judge
+from api.alerts.findings import all_counters
 from api.authorization import Action
 from api.index.period import Period, Span
 from api.language import day_text, decimal_text, gettext_of, moment_text
@@ -26,14 +28,7 @@ from api.pages.rendering import MeanText, Pages, mean_text, no_op
 from api.procedure_mix import procedure_mix
 from api.register import COUNTER_LEVEL, Spot, sees
 from api.schema import next_month
-from api.statistics.change_points import (
-    NOTICE_CUSUM,
-    NOTICE_EWMA,
-    Change,
-    Charted,
-    Direction,
-    chart,
-)
+from api.statistics.change_points import NOTICE_CUSUM, Direction
 from api.trends import (
     CounterState,
     Day,
@@ -49,9 +44,6 @@ _HIDDEN_TEXT: Final = {
     "few": no_op("too few sessions to be shown"),
     "running": no_op("the day is not over"),
 }
-_LOOK_BACK_MONTHS: Final = 13
-"""Months of days that a chart learns its level from, the page's own included."""
-_SAME_CHANGE: Final = timedelta(days=31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +82,7 @@ class ChangeText:
     """A change that the chart told of, worded.
 
     Attributes:
-        second: The day on which the other chart told of it; empty where it did not.
+        alarm: The day on which it passed the limit of alerts as well; empty where it did not.
     """
 
     fell: bool
@@ -98,7 +90,7 @@ class ChangeText:
     noticed: str
     before: str
     after: str
-    second: str
+    alarm: str
 
 
 def build_router(pages: Pages) -> APIRouter:
@@ -107,14 +99,15 @@ def build_router(pages: Pages) -> APIRouter:
     reader = allowed(pages, Action.VIEW_FIGURES)
 
     @router.get("/counters/{code}")
-    def counter_page(
+    def counter_page(  # noqa: PLR0917 - each is a part of the address
         request: Request,
         code: str,
         login: Annotated[Login, Depends(reader)],
         period: Wanted = "",
         month: Wanted = "",
+        step: Wanted = "",
     ) -> HTMLResponse:
-        return counter_answer(pages, request, login, code, period or month)
+        return counter_answer(pages, request, login, code, period or month, step)
 
     @router.get("/counters/{code}/trend.svg")
     def trend(  # noqa: PLR0917 - each is a part of the address
@@ -130,19 +123,20 @@ def build_router(pages: Pages) -> APIRouter:
         view = find_period(pages, [code], period or month, language)
         first = view.period.months[-1]
         data = counter_period(pages.database, code, [first], pages.disclosure())
-        charted = _charted(_days_before(pages, code, first))
-        tallies = tallies_of(charted[0], first, NOTICE_CUSUM.limit)
+        judged = _judged(pages, code, first)
+        tallies = tallies_of(judged.charted, first, judged.limits.limit)
         return svg(trend_svg(first, data.days, size, gettext_of(language), tallies))
 
     return router
 
 
-def counter_answer(
+def counter_answer(  # noqa: PLR0917 - what was asked
     pages: Pages,
     request: Request,
     login: Login,
     code: str,
     wanted: str,
+    step: str = "",
     **changed: Any,  # noqa: ANN401 - what the template shows
 ) -> HTMLResponse:
     """Return the page of a counter.
@@ -153,6 +147,7 @@ def counter_answer(
         login: Who asks.
         code: The counter.
         wanted: The period; empty takes the newest.
+        step: Of the course.
         changed: Values of the template that take the place of its own.
 
     Raises:
@@ -167,7 +162,7 @@ def counter_answer(
     data = counter_period(pages.database, code, view.period.months, disclosure)
     single = view.period.span is Span.MONTH
     last = min(view.period.months[-1], disclosure.today.replace(day=1))
-    cusum, ewma = _charted(_days_before(pages, code, last))
+    judged = _judged(pages, code, last)
     values = {
         "counter": state,
         "unit": unit,
@@ -176,6 +171,7 @@ def counter_answer(
         "view": view,
         "reading": reading_text(readings[spot.place], language),
         "base": spot.path,
+        "spot_place": spot.place,
         "kept": {},
         "mean": mean_text(data.mean, language),
         "change": mean_text(data.change, language, signed=True),
@@ -184,8 +180,8 @@ def counter_answer(
         "months": _months(view, language),
         "days": [_day_row(day, language) for day in data.days] if single else [],
         "weekdays": _weekdays(data.days, language),
-        "changes": _changes(cusum, ewma, view, language),
-        "judged": any(point.level is not None for point in cusum.points),
+        "changes": _changes(judged, view, language),
+        "judged": any(point.level is not None for point in judged.charted.points),
         "false_alarms": decimal_text(f"{NOTICE_CUSUM.false_alarms_a_year():.1f}", language),
         "signal_factors": [
             NamedMean(gettext(FACTOR_TEXT[item.factor.value]), mean_text(item.mean, language))
@@ -201,7 +197,7 @@ def counter_answer(
             language,
         ),
         "actions": actions_view(pages, login, code, language),
-        **figure_values(pages, login, spot, view, language),
+        **figure_values(pages, login, spot, view, language, readings[spot.place].figure, step),
     }
     return pages.render(request, "counter.html", login=login, here="counter", **(values | changed))
 
@@ -223,44 +219,41 @@ def visible_counter(pages: Pages, login: Login, code: str) -> tuple[CounterState
     return state, spot, unit
 
 
-def _days_before(pages: Pages, code: str, last: date) -> tuple[Day, ...]:
-    """Return the days of a month and of the year before it; those that are due are released."""
-    months = [last]
-    while len(months) < _LOOK_BACK_MONTHS:
-        months.append((months[-1] - timedelta(days=1)).replace(day=1))
-    return counter_period(pages.database, code, months[::-1], pages.disclosure()).days
+def _judged(pages: Pages, code: str, last: date) -> Judged:
+    """Return what the days up to a month tell, as alerts judge them; those that are due are released.
+
+    The running day, which a demonstration shows, may be among them.
+    """
+    months = [first_charted(last)]
+    while months[-1] < last:
+        months.append(next_month(months[-1]))
+    days = counter_period(pages.database, code, months, pages.disclosure()).days
+    return judge(
+        day_shares(days),
+        len(all_counters(pages.database)),
+        false_alarms_a_month=pages.settings.alerts.false_alarms_a_month,
+    )
 
 
-def _charted(days: Sequence[Day]) -> tuple[Charted, Charted]:
-    """Return both charts of released days; the running day, which a demonstration shows, may be in them."""
-    shares = day_shares(days)
-    return chart(shares, NOTICE_CUSUM), chart(shares, NOTICE_EWMA)
-
-
-def _changes(cusum: Charted, ewma: Charted, view: PeriodView, language: str) -> list[ChangeText]:
+def _changes(judged: Judged, view: PeriodView, language: str) -> list[ChangeText]:
     """Word the changes that were noticed in the period, the newest first."""
     until = next_month(view.period.months[-1])
     return [
-        _change_text(change, ewma, language)
-        for change in reversed(cusum.changes)
-        if view.period.first <= change.noticed < until
+        _change_text(item, language)
+        for item in reversed(judged.changes)
+        if view.period.first <= item.change.noticed < until
     ]
 
 
-def _change_text(change: Change, ewma: Charted, language: str) -> ChangeText:
-    same = [
-        other
-        for other in ewma.changes
-        if other.direction is change.direction
-        and change.since <= other.noticed <= change.noticed + _SAME_CHANGE
-    ]
+def _change_text(item: Noticed, language: str) -> ChangeText:
+    change = item.change
     return ChangeText(
         change.direction is Direction.FELL,
         day_text(change.since, language),
         day_text(change.noticed, language),
         f"{change.before * 100:.0f}",
         f"{change.after * 100:.0f}",
-        day_text(same[0].noticed, language) if same else "",
+        "" if item.alarm is None else day_text(item.alarm, language),
     )
 
 

@@ -9,10 +9,14 @@ from fastapi.responses import RedirectResponse, Response
 from api.accounts import Login
 from api.actions import marks_of
 from api.authorization import Action
+from api.index.course import Step
+from api.index.figures import Figure
 from api.language import decimal_text, gettext_of
 from api.pages.access import allowed
 from api.pages.charts_course import course_svg
 from api.pages.charts_places import dots_svg, size_px
+from api.pages.charts_runs import runs_svg
+from api.pages.course_views import course_view, follow, runs_chart, step_of
 from api.pages.figure_views import (
     chart_address,
     counters_seen,
@@ -42,7 +46,11 @@ def build_router(pages: Pages) -> APIRouter:
 
     @router.get("/places/{place}")
     def place_page(
-        request: Request, place: str, login: Annotated[Login, Depends(reader)], period: Wanted = ""
+        request: Request,
+        place: str,
+        login: Annotated[Login, Depends(reader)],
+        period: Wanted = "",
+        step: Wanted = "",
     ) -> Response:
         language = pages.language_of(request)
         view = _view(pages, login, period, language)
@@ -85,25 +93,30 @@ def build_router(pages: Pages) -> APIRouter:
                 for size in ("wide", "narrow")
                 if found.signals is not None
             },
-            **figure_values(pages, login, spot, view, language),
+            **figure_values(pages, login, spot, view, language, readings[place].figure, step),
             reading=reading_text(readings[place], language),
             base=spot.path,
             kept={},
         )
 
     @router.get("/places/{place}/course.svg")
-    def course_chart(
+    def course_chart(  # noqa: PLR0917 - each is a part of the address
         request: Request,
         place: str,
         login: Annotated[Login, Depends(reader)],
         period: Wanted = "",
         size: Size = "wide",
+        step: Wanted = "",
     ) -> Response:
         language = pages.language_of(request)
         view = _view(pages, login, period, language)
         _, spot = find_place(pages, login, place, view.period)
-        marks = marks_of(pages.database, spot.code) if spot.is_counter else ()
-        course, _ = course_of(pages, place, view, language, [mark.day for mark in marks])
+        marks = [mark.day for mark in marks_of(pages.database, spot.code)] if spot.is_counter else []
+        followed = follow(pages, place, view)
+        chosen = step_of(step, view, followed.runs)
+        if chosen is not Step.MONTH:
+            return svg(runs_svg(runs_chart(followed, view, chosen, marks, language), size))
+        course, _ = course_of(pages, place, view, language, marks)
         return svg(course_svg(course, size))
 
     @router.get("/places/{place}/factors.svg")
@@ -125,15 +138,27 @@ def build_router(pages: Pages) -> APIRouter:
     return router
 
 
-def figure_values(pages: Pages, login: Login, spot: Spot, view: PeriodView, language: str) -> dict[str, Any]:
+def figure_values(  # noqa: PLR0917 - what both pages know of the place
+    pages: Pages,
+    login: Login,
+    spot: Spot,
+    view: PeriodView,
+    language: str,
+    figure: Figure | None,
+    step: str,
+) -> dict[str, Any]:
     """Return what the pages of a counter and of a place both show of the course and the proofs."""
     _, rows = course_of(pages, spot.place, view, language)
+    followed = follow(pages, spot.place, view)
+    shown = course_view(followed, view, step, figure, language)
     address = f"/places/{spot.place}"
     query = {"period": view.key, "lang": language}
+    stepped = query | {"step": shown.step.value}
     return {
         "course": tuple(reversed(rows)),
-        "course_wide": chart_address(f"{address}/course.svg", **query, size="wide"),
-        "course_narrow": chart_address(f"{address}/course.svg", **query, size="narrow"),
+        "followed": shown,
+        "course_wide": chart_address(f"{address}/course.svg", **stepped, size="wide"),
+        "course_narrow": chart_address(f"{address}/course.svg", **stepped, size="narrow"),
         "factors_wide": chart_address(f"{address}/factors.svg", **query, size="wide"),
         "factors_narrow": chart_address(f"{address}/factors.svg", **query, size="narrow"),
         "proofs": proofs_of(login, pages, spot.place, view),

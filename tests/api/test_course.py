@@ -16,8 +16,6 @@ from api.index.course import (
     changes_of,
     in_steps,
     level_of,
-    run_of,
-    together,
 )
 from api.statistics.change_dating import dated
 from api.statistics.change_points import DayShare, DaysInvalid, Direction
@@ -67,11 +65,6 @@ def simulated(
     return [run for run in found if not run.bounded and run.n >= 10], true
 
 
-def test_a_part_of_a_cell_is_read_by_its_name() -> None:
-    assert run_of("2026-11-02/2026-11-03", 21, 17) == Run(date(2026, 11, 2), date(2026, 11, 3), 21, 17)
-    assert run_of("2026-11-02", 21, 17) == Run(date(2026, 11, 2), date(2026, 11, 2), 21, 17)
-
-
 def test_weeks_end_on_sundays_and_with_their_month() -> None:
     runs = [
         Run(date(2026, 6, 22), date(2026, 6, 23), 20, 15),
@@ -93,22 +86,6 @@ def test_weeks_end_on_sundays_and_with_their_month() -> None:
         Run(date(2026, 6, 22), date(2026, 6, 30), 62, 49),
         Run(date(2026, 7, 1), date(2026, 7, 19), 100, 79),
     )
-
-
-def test_several_cells_have_the_ends_that_all_of_them_share() -> None:
-    one = [Run(day(0), day(1), 20, 15), Run(day(2), day(4), 30, 25), Run(day(7), day(11), 11, 8)]
-    other = [Run(day(0), day(4), 40, 31), Run(day(7), day(8), 10, 8), Run(day(9), day(13), 12, 9)]
-    assert together([one, other]) == (
-        Run(day(0), day(6), 90, 71),
-        Run(day(7), day(13), 33, 25),
-    )
-    assert together([one, [Run(day(0), day(29), 15, 12)]]) == (Run(day(0), day(29), 76, 60),)
-    assert together([[], one]) == (
-        Run(day(0), day(1), 20, 15),
-        Run(day(2), day(6), 30, 25),
-        Run(day(7), day(11), 11, 8),
-    )
-    assert together([]) == ()
 
 
 def test_a_level_is_wilsons_and_wider_where_days_vary_more() -> None:
