@@ -22,6 +22,7 @@ from api.database import Database
 from api.disclosure import Disclosure
 from api.errors import CaseRefused
 from api.index.releases import release_month
+from api.language import day_text
 from api.schema import PPM, next_month
 from api.settings import Settings
 from api.trends import local_today
@@ -227,6 +228,24 @@ def test_a_supervisor_sees_and_acknowledges_their_own(client: httpx.Client, data
     assert client.post("/alerts/acknowledge", data=mine).status_code == 422
     assert "No open alert." in client.get("/alerts").text
     assert "ba-dinh.1" in client.get("/alerts?show=all").text
+
+
+def test_a_counters_page_says_whether_a_notice_passed_the_limit_of_alerts(
+    client: httpx.Client, database: Database, seed: int
+) -> None:
+    rng = random.Random(seed)  # noqa: S311 - as above
+    serve(database, "ba-dinh.1", (date(2026, 7, 1), date(2026, 10, 2)), 0.75, rng)
+    serve(database, "ba-dinh.1", (date(2026, 10, 5), date(2026, 10, 30)), 0.55, rng)
+    enter(client, database, Role.SUPERVISOR)
+    page = client.get("/counters/ba-dinh.1?period=2026-10").text
+    told = changed(
+        database, ["ba-dinh.1", "hue.1"], Disclosure(10, date(2026, 11, 2)), false_alarms_a_month=1.0
+    )
+    (alarm,) = [date.fromisoformat(str(found.values["noticed"])) for found in told]
+    assert f"It passed the limit of alerts on {day_text(alarm, 'en')}" in page
+    assert "be less sure" not in page
+    client.headers["Cookie"] = client.headers["Cookie"].replace("language=en", "language=vi")
+    assert "vượt cả ngưỡng cảnh báo" in client.get("/counters/ba-dinh.1?period=2026-10").text
 
 
 def test_subscriptions_over_http(client: httpx.Client, database: Database) -> None:
