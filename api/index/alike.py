@@ -93,5 +93,6 @@ def _share(votes: Votes) -> Share:
 
 
 def common(strata: Sequence[Mapping[Alike, Share]]) -> tuple[Alike, ...]:
-    """Return the strata that all places have."""
-    return tuple(sorted(set.intersection(*map(set, strata)))) if strata else ()
+    """Return the strata that all places have, and of which none is printed as a bound."""
+    shared = set.intersection(*map(set, strata)) if strata else set()
+    return tuple(sorted(key for key in shared if not any(mine[key].bounded for mine in strata)))

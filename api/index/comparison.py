@@ -105,7 +105,7 @@ class Comparison:
     """Places in the order that they were asked for: never ranked.
 
     Attributes:
-        parts: Months and channels that all places have.
+        parts: Months and channels that all places have, none of them printed as a bound.
         equal: What was made equal for `Side.like`; nothing where there is none.
     """
 
@@ -225,7 +225,7 @@ def _figures(
 
 
 def _likes(figures: Mapping[str, Mapping[str, Figure]]) -> dict[str, Like]:
-    """Return the standardised shares; of none, where too little is common or a stratum is a bound."""
+    """Return the standardised shares; of none, where too little is common."""
     plain = [share for mine in figures.values() for share in strata_of(mine, ()).values()]
     total = sum(share.n for share in plain)
     if len(figures) < FEWEST_PLACES or not total:
@@ -237,8 +237,7 @@ def _likes(figures: Mapping[str, Mapping[str, Figure]]) -> dict[str, Like]:
         covered = sum(weights.values()) / total
         if told and not any(key.channel == KIOSK for key in shared):
             continue
-        bounded = any(mine[key].bounded for mine in strata.values() for key in shared)
-        if covered >= LEAST_COVERED and not bounded:
+        if covered >= LEAST_COVERED:
             equal = (*ALWAYS, *told)
             return {place: standardised(mine, weights, covered, equal) for place, mine in strata.items()}
     return {}

@@ -61,11 +61,24 @@ BUSY_COUNTERS: Final = ("trung-tam.quay-1",)
 """Days of these are shown, too."""
 
 
+HARD_COUNTER, EASY_COUNTER = "dong-lam-1.quay-2", "dong-lam-1.quay-3"
+"""Each procedure satisfies as many at either; one has the harder procedure more often."""
+DROPPED_COUNTER: Final = "trung-tam.quay-2"
+"""Satisfaction falls within a day, in the middle of a month; some time after an action it is back."""
+DROPPED_MONTH: Final = MONTHS - 2
+DROPPED_DAY, NOTED_DAY, BACK_DAY = 15, 26, 8
+"""Days of the drop and of the action in that month, and of the recovery in the next."""
+LAND, CIVIL = "dat-dai", "ho-tich"
+"""Codes of procedures: land matters, and births, marriages and deaths."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What happens at a counter.
 
     Attributes:
+        land: Chance that a visit is about land.
+        satisfied_land: True share of satisfied visits among those; None where it is as for the others.
         visits_a_day: On the average working day.
         satisfied: True share of satisfied visits.
         consent: Chance of a yes from a satisfied and from an unsatisfied visitor.
@@ -76,8 +89,16 @@ class Kind:
     satisfied: float
     consent: tuple[float, float] = (0.6, 0.5)
     vote: float = 0.45
+    land: float = 0.4
+    satisfied_land: float | None = None
 
 
+_LATE: Final[Mapping[str, Kind]] = {
+    HARD_COUNTER: Kind(10.0, 0.92, vote=0.8, land=0.75, satisfied_land=0.62),
+    EASY_COUNTER: Kind(10.0, 0.92, vote=0.8, land=0.25, satisfied_land=0.62),
+    DROPPED_COUNTER: Kind(30.0, 0.86, vote=0.8),
+}
+"""In the last two months that are released."""
 _SPECIAL: Final[Mapping[str, Kind]] = {
     DROP_COUNTER: Kind(8.0, 0.9),
     **{code: Kind(0.3, 0.8) for code in (*SMALL_COUNTERS, LONELY_COUNTER)},
@@ -92,6 +113,22 @@ _SPECIAL: Final[Mapping[str, Kind]] = {
 def counters_of(unit: Unit) -> tuple[str, ...]:
     """Return the codes of the counters of a unit."""
     return tuple(f"{unit.code}.quay-{number}" for number in range(1, unit.counters + 1))
+
+
+def drawn_apart(counter: str, month: int) -> bool:
+    """Tell whether the visits of a month are drawn by themselves, so that all others stay the same."""
+    return counter in _LATE and DROPPED_MONTH <= month < MONTHS
+
+
+def kind_on(counter: str, month: int, day: int) -> Kind:
+    """Return what happens at a counter on a day of a month, counted from 0."""
+    if not drawn_apart(counter, month):
+        return kind_of(counter, month)
+    found = _LATE[counter]
+    since, until = (DROPPED_MONTH, DROPPED_DAY), (DROPPED_MONTH + 1, BACK_DAY)
+    if counter == DROPPED_COUNTER and since <= (month, day) < until:
+        return replace(found, satisfied=0.7)
+    return found
 
 
 def kind_of(counter: str, month: int) -> Kind:

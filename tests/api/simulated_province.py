@@ -8,6 +8,7 @@ channels, transactions, tree, sample, calibrations and releases go through the p
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from api.actions import ActionKind, Draft, note_action
 from api.database import Database
 from api.disclosure import Disclosure
 from api.enrolment import enrol, make_token
@@ -39,13 +41,21 @@ from inference.signal import ModelVersion
 from tests.api.province_places import (
     AREAS,
     BUSY_COUNTERS,
+    CIVIL,
+    DROPPED_COUNTER,
+    DROPPED_MONTH,
+    LAND,
     MONTHS,
+    NOTED_DAY,
     PROVINCE,
     SIGNAL_COUNTER,
     UNITS,
+    Kind,
     Unit,
     counters_of,
+    drawn_apart,
     kind_of,
+    kind_on,
 )
 from tests.api.senders import public_text
 
@@ -61,6 +71,7 @@ MODELS: Final = (
 MODEL_MONTH: Final = 12
 """From this month on the second model; in its first month there is no calibration for it."""
 _ZONE: Final = ZoneInfo(DAY_ZONE)
+_SATURDAY: Final = 5
 _CHANNEL_BALLOTS: Final = {Channel.ONLINE: 8, Channel.SMS: 5, Channel.CALL: 4, Channel.PORTAL: 3}
 """Ballots of a unit and month; paper comes in April and October only."""
 _PAPER: Final = 25
@@ -108,7 +119,7 @@ def fill_province(
     folder.mkdir(parents=True, exist_ok=True)
     _place(database, folder)
     edges = [_enrol(database, unit) for unit in UNITS]
-    visits = _visits(rng, firsts, today)
+    visits = _visits(rng, firsts, today, seed)
     ballots, signals = _write(database, visits, edges, firsts[0], today)
     _calibrate(database, rng, firsts)
     survey = sum(
@@ -116,6 +127,7 @@ def fill_province(
         for channel in (*_CHANNEL_BALLOTS, Channel.PAPER)
     )
     _transactions(database, folder, rng, firsts, today)
+    _note(database, firsts, today)
     if release:
         _release(database, firsts, today)
     return Province(firsts, today, len(visits), ballots, signals, survey)
@@ -145,24 +157,40 @@ def _enrol(database: Database, unit: Unit) -> object:
     return enrol(database, token, public_text(Ed25519PrivateKey.generate()), f"edge-{unit.code}").edge
 
 
-def _visits(rng: np.random.Generator, firsts: Sequence[date], today: date) -> list[tuple[Any, ...]]:
-    """Draw every visit: unit, counter, moment, what the visitor thought and did."""
+def _visits(
+    rng: np.random.Generator, firsts: Sequence[date], today: date, seed: int
+) -> list[tuple[Any, ...]]:
+    """Draw every visit: unit, counter, moment, what it was about, what the visitor thought and did."""
     rows: list[tuple[Any, ...]] = []
     days = [firsts[0] + timedelta(days=place) for place in range((today - firsts[0]).days)]
     for place, unit in enumerate(UNITS):
         for counter in counters_of(unit):
-            for day in (day for day in days if day.weekday() < 5):
+            own = np.random.default_rng([seed, zlib.crc32(counter.encode())])
+            for day in (day for day in days if day.weekday() < _SATURDAY):
                 month = _number(day, firsts)
                 kind = kind_of(counter, month)
-                opens = datetime.combine(day, time(7, 30), _ZONE).astimezone(UTC)
-                count = int(rng.poisson(kind.visits_a_day))
-                draws, gauss = rng.random((count, 7)), rng.normal(size=count)
-                moments = [opens + timedelta(minutes=13 * number) for number in range(count)]
+                draws, gauss = _draws(rng, kind)
+                if drawn_apart(counter, month):
+                    kind = kind_on(counter, month, day.day)
+                    draws, gauss = _draws(own, kind)
+                about_land = own.random(len(draws)) < kind.land
+                moments = _moments(day, len(draws))
                 rows += [
-                    _visit(draw, spread, kind, month, (place, counter, at))
-                    for draw, spread, at in zip(draws, gauss, moments, strict=True)
+                    _visit(draw, spread, kind, month, (place, counter, at, LAND if land else CIVIL))
+                    for draw, spread, at, land in zip(draws, gauss, moments, about_land.tolist(), strict=True)
                 ]
     return rows
+
+
+def _draws(rng: np.random.Generator, kind: Kind) -> tuple[Any, Any]:
+    count = int(rng.poisson(kind.visits_a_day))
+    return rng.random((count, 7)), rng.normal(size=count)
+
+
+def _moments(day: date, count: int) -> list[datetime]:
+    """Return when visits begin: one in the morning, one in the afternoon, and so on."""
+    opens = [datetime.combine(day, at, _ZONE).astimezone(UTC) for at in (time(7, 30), time(13, 30))]
+    return [opens[number % 2] + timedelta(minutes=9 * (number // 2)) for number in range(count)]
 
 
 def _number(day: date, firsts: Sequence[date]) -> int:
@@ -178,9 +206,10 @@ def _month(number: int, firsts: Sequence[date]) -> date:
 
 
 def _visit(
-    draw: Any, gauss: float, kind: Any, month: int, where: tuple[int, str, datetime]
+    draw: Any, gauss: float, kind: Any, month: int, where: tuple[int, str, datetime, str]
 ) -> tuple[Any, ...]:
-    yes = bool(draw[0] < kind.satisfied)
+    harder = kind.satisfied_land is not None and where[-1] == LAND
+    yes = bool(draw[0] < (kind.satisfied_land if harder else kind.satisfied))
     given = bool(draw[1] < kind.consent[0 if yes else 1])
     state = "completed" if given else "refused" if draw[2] < 0.7 else "deferred"
     model = int(month >= MODEL_MONTH)
@@ -207,7 +236,8 @@ def _write(
         connection.execute(_TEMPORARY)
         connection.execute(_ID)
         with cursor.copy(
-            "COPY visit (n, edge_id, counter, at, state, given, score, model, voted, a, b, c, d) FROM STDIN"
+            "COPY visit (n, edge_id, counter, at, procedure, state, given, score, model, voted, a, b, c, d) "
+            "FROM STDIN"
         ) as copy:
             for number, (place, *rest) in enumerate(visits):
                 copy.write_row((number, edges[place], *rest))
@@ -230,8 +260,9 @@ def _write(
 
 
 _TEMPORARY: Final = (
-    "CREATE TEMPORARY TABLE visit (n integer, edge_id uuid, counter text, at timestamptz, state text, "
-    "given boolean, score integer, model smallint, voted boolean, a boolean, b boolean, c boolean, d boolean)"
+    "CREATE TEMPORARY TABLE visit (n integer, edge_id uuid, counter text, at timestamptz, procedure text, "
+    "state text, given boolean, score integer, model smallint, voted boolean, "
+    "a boolean, b boolean, c boolean, d boolean)"
 )
 _ID: Final = (
     "CREATE FUNCTION pg_temp.id(kind integer, n integer) RETURNS uuid LANGUAGE sql IMMUTABLE "
@@ -254,8 +285,8 @@ FROM visit
 """
 _BALLOTS: Final = """
 INSERT INTO ballots (ballot_id, counter, cast_at, session_id, information_facilities, dossier_rules,
-    officer_attitude, time_cost, edge_id, seq)
-SELECT pg_temp.id(4, n), counter, at + interval '5 minutes', pg_temp.id(3, n), a, b, c, d,
+    officer_attitude, time_cost, procedure, edge_id, seq)
+SELECT pg_temp.id(4, n), counter, at + interval '5 minutes', pg_temp.id(3, n), a, b, c, d, procedure,
     edge_id, row_number() OVER (PARTITION BY edge_id ORDER BY n)
 FROM visit WHERE voted
 """
@@ -380,6 +411,14 @@ def _transactions(
         database, SAMPLE, period, {"commune": 120}, actor=ACTOR, method=Method.PROPORTIONAL, minimum=5
     )
     draw_sample(database, SAMPLE, "vé số miền Bắc 12345 67890", actor=ACTOR)
+
+
+def _note(database: Database, firsts: Sequence[date], today: date) -> None:
+    """Write down what was done at the counter that dropped."""
+    done = _month(DROPPED_MONTH, firsts).replace(day=NOTED_DAY)
+    if done >= firsts[0]:
+        draft = Draft(done, ActionKind.HOURS, "Mở thêm một bàn tiếp nhận buổi sáng")
+        note_action(database, DROPPED_COUNTER, draft, actor=ACTOR, today=today)
 
 
 def _release(database: Database, firsts: Sequence[date], today: date) -> None:

@@ -24,7 +24,7 @@ from api.index.reading import Reading, Standing, read_places
 from api.interval import share_of
 from api.postgres import EmbeddedPostgres
 from tests.api.province_console import province_database
-from tests.api.province_places import SIGNAL_COUNTER, UNANIMOUS_COUNTER
+from tests.api.province_places import EASY_COUNTER, HARD_COUNTER, SIGNAL_COUNTER, UNANIMOUS_COUNTER
 
 TODAY = date(2026, 11, 22)
 MONTH, QUARTER = Period.parse("2026-10"), Period.parse("2026-Q3")
@@ -233,6 +233,31 @@ def test_only_what_all_places_have_is_held_against_each_other(province: Database
     assert likes[0] is not None
     assert likes[1] is not None
     assert math.isclose(likes[0].covered, likes[1].covered)
+
+
+def test_a_channel_that_is_a_bound_is_no_stratum() -> None:
+    plain = {"land|": (80, 50), "birth|": (80, 70)}
+    for paper, parts in ((share(20, 20), 1), (share(18, 20), 2)):
+        found = _compared(
+            _counter("counter:one", plain, paper=paper), _counter("counter:other", plain, paper=share(15, 20))
+        )
+        assert len(found.parts) == parts
+        assert [side.like is None for side in found.sides] == [False, False]
+
+
+def test_the_harder_counter_of_the_province_is_not_worse(province: Database) -> None:
+    """Each procedure satisfies as many at both; one handles more of the harder one."""
+    places = [f"counter:{EASY_COUNTER}", f"counter:{HARD_COUNTER}"]
+    found = compare(partial(read_places, province), places, MONTH, DISCLOSURE)
+    hard = found.sides[1]
+    assert hard.difference is not None
+    assert hard.difference.high < 0
+    assert hard.like_difference is not None
+    assert hard.like_difference.low < 0 < hard.like_difference.high
+    assert abs(hard.like_difference.value) < abs(hard.difference.value) / 2
+    assert Equal.PROCEDURES in found.equal
+    assert hard.like is not None
+    assert hard.like.covered >= 0.8
 
 
 @pytest.mark.parametrize("place", [f"counter:{UNANIMOUS_COUNTER}", f"counter:{SIGNAL_COUNTER}"])
