@@ -32,6 +32,19 @@ _PICTURE_PPI: Final = 80.0
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed at the place of a report over released days, in words.
+
+    Attributes:
+        told: Likeliest day, days that may be it, level before, level after, difference; the newest first.
+        otherwise: What is said where nothing can be told.
+    """
+
+    told: tuple[tuple[str, str, str, str, str], ...] = ()
+    otherwise: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a report is made of.
 
@@ -41,6 +54,7 @@ class Report:
         readings: Place -> what may be shown of it.
         period_text: The period as people write it.
         minimum_n: Fewest ballots behind a figure.
+        changes: What changed at the place, and since when.
     """
 
     register: Register
@@ -50,6 +64,7 @@ class Report:
     proof: ReleaseProof
     period_text: str
     minimum_n: int
+    changes: Changes = Changes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +157,8 @@ class _Words:
             "units": [asdict(self._unit(spot)) for spot in report.spots if not spot.is_counter],
             "factors": [] if figure is None else self._factors(figure),
             "channels": [] if figure is None else self._channels(figure),
+            "changes": [list(row) for row in report.changes.told],
+            "no_change": report.changes.otherwise,
             "method": words["method_text"],
             "limits": [text.format(minimum=report.minimum_n) for text in words["limits_text"]],
             "entries": [

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from api.disclosure import points, share_text
+from api.disclosure import points
+from api.figure_course import share_row
 from api.index.breakdown import AFTERNOON, MORNING, Breakdowns, Dimension, mix_of
 from api.index.course import FactorShifts, Found, Level, Run, Shift, Step
-from api.interval import share_of
 from api.language import decimal_text, month_text
 from api.pages.figure_words import FACTOR_TEXT, Gettext
 from api.pages.rendering import no_op
@@ -201,22 +201,9 @@ def _run_name(run: Run, step: Step, language: str) -> str:
 
 
 def _plain(text: str, n: int, satisfied: int, language: str) -> PlainShare:
-    share = share_of(satisfied, n)
-    assert share is not None  # noqa: S101 - released parts have ballots
-    value = share_text(n, satisfied)
-    if value[0] in "≥≤":
-        # A bound: the interval is the one of one on the other side, as for figures.
-        one = share_of(1, n)
-        assert one is not None  # noqa: S101 - as above
-        low, high = (
-            (points(1 - one.high, n), points(1.0, n))
-            if value[0] == "≥"
-            else (points(0.0, n), points(one.high, n))
-        )
-    else:
-        low, high = points(share.low, n), points(share.high, n)
+    _, sign, value, low, high = share_row(n, satisfied)
     value, low, high = (decimal_text(item, language) for item in (value, low, high))
-    return PlainShare(text, value, low, high, n)
+    return PlainShare(text, f"{sign}{value}", low, high, n)
 
 
 def _months(level: Level, language: str) -> str:

@@ -145,13 +145,16 @@ def test_a_file_tells_what_the_pages_tell(fetch: Any, new_page: NewPage, found: 
 def test_a_workbook_holds_the_table_its_dictionary_and_its_proof(fetch: Any) -> None:
     first, second = fetch("/figures.xlsx").body(), fetch("/figures.xlsx").body()
     book = openpyxl.load_workbook(io.BytesIO(first))
-    assert book.sheetnames == ["Số liệu", "Từ điển dữ liệu", "Nguồn và bằng chứng"]
+    assert book.sheetnames == [
+        *("Số liệu", "Diễn biến", "Thay đổi", "Thời điểm và thủ tục"),
+        *("Từ điển dữ liệu", "Nguồn và bằng chứng"),
+    ]
     rows = rows_of(fetch("/figures.csv").text())
     assert book.worksheets[0].max_row == len(rows) + 1
-    facts = [str(row[0].value) for row in book.worksheets[2].iter_rows()]
+    facts = [str(row[0].value) for row in book.worksheets[5].iter_rows()]
     assert sum("SHA-256" in fact for fact in facts) >= 1
     with zipfile.ZipFile(io.BytesIO(first)) as one, zipfile.ZipFile(io.BytesIO(second)) as two:
-        sheets = [name for name in one.namelist() if "sheet3" not in name and "sharedStrings" not in name]
+        sheets = [name for name in one.namelist() if "sheet6" not in name and "sharedStrings" not in name]
         assert [one.read(name) for name in sheets] == [two.read(name) for name in sheets]
 
 

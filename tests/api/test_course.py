@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from api.actions_effect import effect_of
+from api.index.breakdown import Dimension, Part
 from api.index.course import (
     Found,
+    Level,
     Run,
+    Shift,
     Step,
     changes_of,
+    factors_of,
     in_steps,
     level_of,
+    runs_of,
 )
+from api.index.figures import Completeness, Figure, Line, Share, Versions, Weighting
+from api.index.period import Period, Span
+from api.index.reading import Reading, Standing
 from api.statistics.change_dating import dated
 from api.statistics.change_points import DayShare, DaysInvalid, Direction
 from api.statistics.mover import difference
@@ -29,7 +39,7 @@ def day(number: int) -> date:
     return MONDAY + timedelta(days=number)
 
 
-def runs_of(*figures: tuple[int, int], first: int = 0) -> list[Run]:
+def made_of(*figures: tuple[int, int], first: int = 0) -> list[Run]:
     """Make runs of a day each on working days: ratings and satisfied ones."""
     found = []
     at = first
@@ -89,7 +99,7 @@ def test_weeks_end_on_sundays_and_with_their_month() -> None:
 
 
 def test_a_level_is_wilsons_and_wider_where_days_vary_more() -> None:
-    runs = runs_of((20, 15), (30, 25))
+    runs = made_of((20, 15), (30, 25))
     level = level_of(runs)
     assert level is not None
     low, high = map(float, wilson(0.8, 50))
@@ -101,7 +111,7 @@ def test_a_level_is_wilsons_and_wider_where_days_vary_more() -> None:
     assert (wider.low, wider.high) == tuple(map(float, wilson(0.8, 50 / 1.5**2)))
     assert wider.low < level.low < level.high < wider.high
     assert level_of([]) is None
-    assert level_of(runs_of((20, 20), (30, 29))) is None, "all but one said the same"
+    assert level_of(made_of((20, 20), (30, 29))) is None, "all but one said the same"
 
 
 def test_a_difference_takes_each_side_of_each_interval() -> None:
@@ -115,9 +125,9 @@ def test_a_difference_takes_each_side_of_each_interval() -> None:
 
 
 def test_a_change_has_its_day_its_span_and_both_levels() -> None:
-    found = changes_of(runs_of(*[(30, 26)] * 25, *[(30, 21)] * 20))
+    found = changes_of(made_of(*[(30, 26)] * 25, *[(30, 21)] * 20))
     (shift,) = found.shifts
-    first = runs_of(*[(30, 26)] * 26)[-1].first
+    first = made_of(*[(30, 26)] * 26)[-1].first
     assert shift.likely == first
     assert first - timedelta(days=4) < shift.earliest < first < shift.latest < first + timedelta(days=4)
     assert shift.direction is Direction.FELL
@@ -132,7 +142,7 @@ def test_a_change_has_its_day_its_span_and_both_levels() -> None:
 
 
 def test_a_fall_and_a_recovery_are_two_changes_with_a_level_in_between() -> None:
-    found = changes_of(runs_of(*[(28, 24)] * 30, *[(28, 19)] * 20, *[(28, 25)] * 25))
+    found = changes_of(made_of(*[(28, 24)] * 30, *[(28, 19)] * 20, *[(28, 25)] * 25))
     fell, rose = found.shifts
     assert (fell.direction, rose.direction) == (Direction.FELL, Direction.ROSE)
     assert fell.after == rose.before
@@ -156,12 +166,12 @@ def test_a_run_of_several_days_may_hold_the_day_anywhere_inside() -> None:
     [([(30, 26), (30, 24), (30, 27)] * 15, True), ([(30, 26)] * 4, False), ([], False)],
 )
 def test_without_a_change_nothing_is_told(figures: Sequence[tuple[int, int]], judged: bool) -> None:  # noqa: FBT001 - one of pytest's values
-    found = changes_of(runs_of(*figures))
+    found = changes_of(made_of(*figures))
     assert found == Found((), judged, len(figures), found.spread)
 
 
 def test_runs_that_are_bounds_are_left_out() -> None:
-    plain = runs_of(*[(30, 26)] * 20, *[(30, 20)] * 20)
+    plain = made_of(*[(30, 26)] * 20, *[(30, 20)] * 20)
     with_bounds = [*plain, Run(day(90), day(90), 30, 30), Run(day(91), day(91), 30, 29)]
     assert changes_of(with_bounds) == changes_of(plain)
 
@@ -215,3 +225,107 @@ def test_a_year_without_a_change_seldom_tells_of_one(seed: int, times: int) -> N
     rng = np.random.default_rng(seed)
     told = [len(changes_of(simulated(rng, 0.85, 0.85, (250, 0), 28.0)[0]).shifts) for _ in range(times)]
     assert sum(told) <= 1.0 * times + 3 * times**0.5
+
+
+def share_of_month(percent: float, n: int) -> Share:
+    value = percent / 100
+    return Share(value, value - 0.04, value + 0.03, n, round(value * n), 0, float(n), 0.0, "wilson")
+
+
+def month(number: int, overall: Share, *, days: tuple[Part, ...] = (), **factors: Share) -> Reading:
+    period = Period(date(2026, number, 1), Span.MONTH)
+    figure = Figure(
+        *("counter:c", period, Line(overall, {"kiosk": overall})),
+        {name: Line(share) for name, share in factors.items()},
+        Weighting.BALLOTS,
+        Completeness(0, 0, 0, 0, 0, 0, 0, 0, 0),
+        Versions(1, (), (), ()),
+        *(1, 1),
+        breakdowns={Dimension.DAYS: days} if days else {},
+    )
+    return Reading("counter:c", period, Standing.FIGURE, figure=figure)
+
+
+def test_runs_are_the_released_days_and_else_the_month_as_it_is_printed() -> None:
+    days = (Part("2026-03-01/2026-03-08", 20, 15), Part("2026-03-09/2026-03-31", 30, 20))
+    silent = Reading("counter:c", Period(date(2026, 4, 1), Span.MONTH), Standing.NOTHING)
+    weighted = replace(share_of_month(80, 50), satisfied=44)
+    unanimous = Share(1.0, 0.9, 1.0, 30, 30, 0, 30.0, 0.0, "wilson")
+    found = runs_of([month(2, weighted), month(3, weighted, days=days), silent, month(5, unanimous)])
+    assert found == (
+        Run(date(2026, 2, 1), date(2026, 2, 28), 50, 40),
+        Run(date(2026, 3, 1), date(2026, 3, 8), 20, 15),
+        Run(date(2026, 3, 9), date(2026, 3, 31), 30, 20),
+        Run(date(2026, 5, 1), date(2026, 5, 31), 30, 30),
+    )
+    assert found[-1].bounded
+
+
+def shift_on(day: date, days: int = 2) -> Shift:
+    level = Level(day, day, 0.8, 0.7, 0.9, 100)
+    apart = timedelta(days=days)
+    return Shift(day, day - apart, day + apart, level, level, -0.1, -0.2, -0.05)
+
+
+def test_the_factors_of_a_change_are_those_of_whole_months_outside_its_span() -> None:
+    good, bad = share_of_month(90, 100), share_of_month(70, 200)
+    months = [
+        month(1, good, officer=share_of_month(10, 100), result=good),
+        *(month(number, good, officer=good, result=good) for number in (2, 3, 4)),
+        month(5, good, officer=share_of_month(80, 100), result=good),
+        month(6, bad, officer=bad, result=good),
+        month(7, bad, officer=bad, result=good),
+    ]
+    found = factors_of(months, [shift_on(date(2026, 5, 16))], 0)
+    assert found is not None
+    assert not found.mixed
+    result, officer = sorted(found.factors, key=lambda item: -item.value)
+    assert (result.factor, officer.factor) == ("result", "officer")
+    assert (officer.before.n, officer.after.n) == (300, 400), "January is too long ago, May is mixed"
+    assert officer.value == pytest.approx(-0.2)
+    assert officer.high < 0 < result.high
+    # Two differences at once: wider than one alone would be.
+    _, low, high = difference(officer.after, officer.before)
+    assert officer.low < low < high < officer.high
+    mixed = factors_of(months[:5], [shift_on(date(2026, 5, 4))], 0)
+    assert mixed is not None
+    assert mixed.mixed
+    assert mixed.factors[0].after.first == date(2026, 5, 1)
+    assert factors_of(months[4:], [shift_on(date(2026, 5, 16))], 0) is None, "no month before"
+    two = [shift_on(date(2026, 3, 16)), shift_on(date(2026, 5, 16))]
+    later = factors_of(months, two, 1)
+    assert later is not None
+    assert later.factors[0].before.first == date(2026, 4, 1), "not beyond the change before it"
+
+
+def test_a_factor_that_is_a_bound_is_not_subtracted() -> None:
+    good, bad = share_of_month(90, 100), share_of_month(70, 200)
+    unanimous = Share(1.0, 0.9, 1.0, 30, 30, 0, 30.0, 0.0, "wilson")
+    months = [month(4, good, officer=good, result=unanimous), month(6, bad, officer=bad, result=bad)]
+    found = factors_of(months, [shift_on(date(2026, 5, 16))], 0)
+    assert found is not None
+    assert [item.factor for item in found.factors] == ["officer"]
+
+
+def test_an_action_is_held_against_the_days_since_the_last_change() -> None:
+    plain = runs_of_days((28, 24), 40) + runs_of_days((28, 19), 12, 40) + runs_of_days((28, 25), 20, 52)
+    found = changes_of(plain)
+    noted = plain[51].first
+    effect = effect_of((), noted, plain, found)
+    assert effect is not None
+    assert effect.by_days
+    assert effect.before.value == pytest.approx(100 * 19 / 28, abs=1)
+    assert effect.before.first >= found.shifts[0].latest, "not the good days ahead of the drop"
+    assert effect.after.value == pytest.approx(100 * 25 / 28, abs=1)
+    assert effect.after.first > noted > effect.before.last
+    assert effect.low > 0
+    assert (effect.difference, effect.low, effect.high) == pytest.approx(
+        difference(effect.after, effect.before)
+    )
+    assert effect_of((), plain[-1].last, plain, found) is None, "nothing after it yet"
+    assert effect_of((), noted, plain[:52], None) is None
+
+
+def runs_of_days(figure: tuple[int, int], count: int, start: int = 0) -> list[Run]:
+    """Make runs of working days, `start` working days after the first."""
+    return made_of(*[figure] * (start + count))[start:]

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import date
 
 import openpyxl  # type: ignore[import-untyped]  # it has no types of its own
 import pytest
 
+from api.figure_course import (
+    CHANGE_COLUMNS,
+    COURSE_COLUMNS,
+    PART_COLUMNS,
+    as_json,
+    course_tables,
+)
 from api.figure_files import Sheet, as_csv, as_package, as_xlsx
 from api.figure_table import COLUMNS, Column, FigureRow, figure_rows, values_of
+from api.index.breakdown import Dimension, Part
+from api.index.course import Level, Run, Shift
 from api.index.figures import Completeness, Figure, Line, Share, Versions, Weighting
 from api.index.period import Period
 from api.index.reading import Reading, Standing, UncalibratedMean
@@ -114,3 +124,72 @@ def test_a_report_is_the_same_each_time_and_changes_with_its_figures(language: s
 def test_counters_are_no_level_of_open_data() -> None:
     table, places = table_of([], "unit", 10)
     assert (table.cells, places) == ((), ())
+
+
+RUNS = (
+    Run(date(2026, 10, 1), date(2026, 10, 2), 120, 96),
+    Run(date(2026, 10, 3), date(2026, 10, 4), 30, 24),
+    Run(date(2026, 10, 5), date(2026, 10, 11), 29, 29),
+)
+LEVEL = Level(date(2026, 10, 1), date(2026, 10, 2), 0.8, 0.7196, 0.8617, 120)
+SHIFT = Shift(
+    date(2026, 10, 14),
+    date(2026, 10, 12),
+    date(2026, 10, 16),
+    LEVEL,
+    replace(LEVEL, value=0.7, n=99),
+    -0.1,
+    -0.2,
+    -0.01,
+)
+BREAKDOWNS = {
+    Dimension.TIMES: (Part("morning", 120, 96), Part("afternoon", 30, 24)),
+    Dimension.MIX: (Part("dat-dai|morning", 30, 24), Part("|", 120, 96)),
+}
+
+
+def test_a_course_is_printed_as_on_its_page() -> None:
+    made = course_tables("unit:u", "2026-10", RUNS, (SHIFT,), BREAKDOWNS)
+    assert [row[1:] for row in made.runs if row[1] == "day"] == [
+        ("day", "2026-10-01", "2026-10-02", "120", "", "80.0", "72.0", "86.2"),
+        ("day", "2026-10-03", "2026-10-04", "30", "", "80", "63", "90"),
+        # All said the same: a bound, whose interval holds for one on the other side, too.
+        ("day", "2026-10-05", "2026-10-11", "29", "≥", "97", "83", "100"),
+    ]
+    assert [row[1:5] for row in made.runs if row[1] != "day"] == [
+        ("week", "2026-10-01", "2026-10-04", "150"),
+        ("week", "2026-10-05", "2026-10-11", "29"),
+        ("month", "2026-10-01", "2026-10-11", "179"),
+    ]
+    assert made.changes == (
+        (
+            *("unit:u", "2026-10-14", "2026-10-12", "2026-10-16"),
+            *("2026-10-01", "2026-10-02", "120", "80.0", "72.0", "86.2"),
+            *("2026-10-01", "2026-10-02", "99", "70", "72", "86", "-10", "-20", "-1"),
+        ),
+    )
+    assert [row[2:6] for row in made.parts] == [
+        ("times", "", "morning", "120"),
+        ("times", "", "afternoon", "30"),
+        ("mix", "dat-dai", "morning", "30"),
+        ("mix", "", "", "120"),
+    ]
+    for columns, rows in (
+        (COURSE_COLUMNS, made.runs),
+        (CHANGE_COLUMNS, made.changes),
+        (PART_COLUMNS, made.parts),
+    ):
+        assert {len(row) for row in rows} == {len(columns)}
+
+
+def test_a_course_as_json_has_numbers_where_they_are_numbers() -> None:
+    made = course_tables("unit:u", "2026-10", RUNS, (SHIFT,), BREAKDOWNS)
+    found = json.loads(as_json(made, {"place": "unit:u"}))
+    assert found["place"] == "unit:u"
+    assert found["runs"][2] == {
+        "place": "unit:u", "step": "day", "first": "2026-10-05", "last": "2026-10-11",
+        "n": 29, "sign": "≥", "share": 97.0, "low": 83.0, "high": 100.0,
+    }  # fmt: skip
+    assert found["changes"][0]["difference"] == -10.0
+    assert found["parts"][0]["time"] == "morning"
+    assert as_json(made, {}) == as_json(course_tables("unit:u", "2026-10", RUNS, (SHIFT,), BREAKDOWNS), {})

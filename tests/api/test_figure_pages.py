@@ -19,7 +19,7 @@ from tests.api.province_console import (
     log_in,
     province_console,
 )
-from tests.api.province_places import SIGNAL_COUNTER, UNANIMOUS_COUNTER
+from tests.api.province_places import RELUCTANT_COUNTER, SIGNAL_COUNTER, UNANIMOUS_COUNTER
 
 if TYPE_CHECKING:
     from api.postgres import EmbeddedPostgres
@@ -147,6 +147,10 @@ def test_a_signal_is_never_worded_as_a_share(new_page: NewPage, found: ProvinceC
     row = page.locator("tr", has_text=SIGNAL_COUNTER)
     assert "uncalibrated signal" in row.inner_text()
     assert row.locator("td").count() == 1
+    # One in ten says yes at this counter, and every place's list says to be careful with it alone.
+    page.goto(found.page(f"/places/unit:{RELUCTANT_COUNTER.split('.')[0]}"))
+    flagged = page.locator("tbody tr", has_text="low consent rate").locator("th a").all_inner_texts()
+    assert flagged == [RELUCTANT_COUNTER]
 
 
 def test_where_all_said_the_same_a_bound_is_printed(new_page: NewPage, found: ProvinceConsole) -> None:
