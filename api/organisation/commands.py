@@ -148,13 +148,17 @@ def draw_command(
 
 @sample.command()
 def verify(name: Annotated[str, typer.Argument()], config: ConfigOption = None) -> None:
-    """Draw again and compare; the exit code is 1 when something differs."""
+    """Draw again and compare; the exit code is 1 when something differs or nothing was drawn yet."""
     with told(), open_database(config, only_read=True) as database:
         found = verify_sample(database, name)
-        typer.echo(f"{found.drawn} transactions, {'as drawn' if found.ok else 'NOT as drawn'}")
+        if found.undrawn:
+            plan = "is the one in the log" if found.ok else "is NOT the one in the log"
+            typer.echo(f"nothing was drawn yet, and the plan {plan}: draw with 'hailong central sample draw'")
+        else:
+            typer.echo(f"{found.drawn} transactions, {'as drawn' if found.ok else 'NOT as drawn'}")
         for fault in found.faults:
             typer.echo(fault, err=True)
-        if not found.ok:
+        if found.undrawn or not found.ok:
             raise typer.Exit(FAILED)
 
 

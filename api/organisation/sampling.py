@@ -64,11 +64,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class SampleCheck:
-    """Whether a sample is what its plan and seed give; `faults` say what is not."""
+    """Whether a sample is what its plan and seed give; `faults` say what is not.
+
+    Attributes:
+        drawn: Transactions in the sample.
+        undrawn: Whether the plan has no seed yet, so that there is no sample to hold against it.
+    """
 
     name: str
     drawn: int
     faults: tuple[str, ...]
+    undrawn: bool = False
 
     @property
     def ok(self) -> bool:
@@ -208,7 +214,7 @@ def verify_sample(database: Database, name: str) -> SampleCheck:
                 faults.append("seed or sample are not the ones in the log")
         elif kept:
             faults.append("there is a sample without a draw")
-    return SampleCheck(name, len(rows), tuple(faults))
+    return SampleCheck(name, len(rows), tuple(faults), undrawn=plan.seed is None)
 
 
 def find_plan(connection: Connection, name: str) -> Plan:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from api.database import Database
 from api.errors import TableRefused
 from api.organisation.allocation import allocate, draw, frame_hash
+from api.organisation.commands import sample
 from api.organisation.rates import response_rates
 from api.organisation.sampling import Method, draw_sample, plan_sample, verify_sample
 from api.organisation.transactions import import_transactions
@@ -21,6 +23,7 @@ from api.organisation.tree import Period
 from api.organisation.tree_import import import_tree
 from tests.api.survey_files import FIELDS, TITLES, Sheet, good_row, take, write_csv
 
+RUN = CliRunner()
 MARCH = Period(date(2026, 3, 1), date(2026, 4, 1))
 SEED = "xo-so 2026-04-02: 71493"
 TREE = """\
@@ -162,6 +165,29 @@ def test_a_sample_that_was_changed_is_found(centre: Database, tamper: str) -> No
     with centre.transaction() as connection:
         assert connection.execute(tamper).rowcount == 1
     assert not verify_sample(centre, "quy-1").ok
+
+
+def test_the_command_tells_a_plan_that_was_not_drawn_from_a_true_sample(
+    centre: Database, dsn: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "central.toml"
+    config.write_text(f'[database]\ndsn = "{dsn}"\n', "utf-8")
+    run = ["verify", "quy-1", "-c", str(config)]
+    plan_sample(centre, "quy-1", MARCH, {"province": 10}, actor="lan")
+    assert verify_sample(centre, "quy-1").undrawn
+    early = RUN.invoke(sample, run)
+    assert (early.exit_code, early.stdout.split(",")[0]) == (1, "nothing was drawn yet")
+    assert "is the one in the log" in early.stdout
+    with centre.transaction() as connection:
+        connection.execute("UPDATE sampling_strata SET wanted = 9")
+    changed = RUN.invoke(sample, run)
+    assert (changed.exit_code, "is NOT the one in the log" in changed.stdout) == (1, True)
+    with centre.transaction() as connection:
+        connection.execute("UPDATE sampling_strata SET wanted = 10")
+    draw_sample(centre, "quy-1", SEED, actor="lan")
+    assert not verify_sample(centre, "quy-1").undrawn
+    drawn = RUN.invoke(sample, run)
+    assert (drawn.exit_code, drawn.stdout) == (0, "10 transactions, as drawn\n")
 
 
 def test_a_frame_that_changed_after_the_plan_is_not_drawn(centre: Database) -> None:
