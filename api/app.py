@@ -16,6 +16,7 @@ from api import log_wire, problems, published_keys, wire
 from api.accounts import Accounts
 from api.authorization import Action, policies
 from api.central_log import CentralLog
+from api.compression import Compression
 from api.database import Database
 from api.errors import DatabaseUnavailable
 from api.guards import open_to_all
@@ -141,6 +142,7 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.include_router(receipts.build_router(pages, keeper))
     app.include_router(published_keys.build_router(keeper))
     _add_static(app)
+    app.add_middleware(Compression)
     app.add_middleware(
         Shield,
         large={

@@ -1,6 +1,5 @@
 """Who may open a page, for which reason, and forms that only our own pages can send."""
 
-import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from api.authorization import (
     policies,
 )
 from api.errors import ApiError
+from api.form_tokens import fits
 from api.guards import Guard
 from api.pages.rendering import Pages, no_op
 from api.wire import SESSION_COOKIE
@@ -118,7 +118,7 @@ def check_form(login: Login, given: str) -> None:
     Raises:
         PageRefused: The token is wrong.
     """
-    if not hmac.compare_digest(login.csrf.encode(), given.encode("utf-8", "replace")):
+    if not fits(login.csrf, given):
         raise PageRefused(
             HTTPStatus.FORBIDDEN,
             no_op("Not allowed"),

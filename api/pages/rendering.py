@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from http import HTTPStatus
 from typing import Any, Final
@@ -18,6 +18,7 @@ from api.accounts import Accounts, Login
 from api.authorization import Purpose
 from api.database import Database
 from api.disclosure import Disclosure, points
+from api.form_tokens import form_token
 from api.interval import Mean
 from api.language import LANGUAGES, decimal_text, gettext_of, moment_text
 from api.metrics import Metrics
@@ -120,7 +121,8 @@ class Pages:
             _=gettext,
             language=language,
             languages=LANGUAGES,
-            login=login,
+            # Its own token on every page: see `api.form_tokens`.
+            login=None if login is None else replace(login, csrf=form_token(login.csrf)),
             here=here,
             reason=login.reason if login else None,
             purpose_names=_LOGGED_PURPOSES,

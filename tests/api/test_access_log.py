@@ -21,6 +21,7 @@ from api.authorization import Action, Purpose, Role
 from api.database import Database
 from api.edge_logs import EdgeLogs
 from api.erasure import queue
+from api.form_tokens import form_token
 from api.guards import declared_guards
 from api.log import log_size
 from api.metrics import Metrics
@@ -91,7 +92,7 @@ class Office:
     def token(self) -> str:
         login = self.accounts.login_of(self.client.cookies["hailong_session"])
         assert login is not None
-        return login.csrf
+        return form_token(login.csrf)
 
     def state(self, **fields: str) -> Any:
         form = {"csrf": self.token(), "purpose": "complaint", "ticket": "YC-2026/0142", "next": "/"} | fields

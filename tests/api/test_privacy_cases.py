@@ -26,6 +26,7 @@ from api.database import Database
 from api.enrolment import make_token
 from api.eraser import central_eraser, erasure_file
 from api.erasure_file import ErasureLine, ReplayMark
+from api.form_tokens import form_token
 from api.log import Leaf, append_all
 from api.requests import Channel, Outcome, RequestKind, Requests, Subject
 from api.retention import list_runs, load_rules
@@ -64,7 +65,7 @@ class Desk:
     def post(self, path: str, **fields: Any) -> httpx.Response:
         login = self.accounts.login_of(self.client.cookies["hailong_session"])
         assert login is not None
-        return self.client.post(path, data={"csrf": login.csrf} | fields)
+        return self.client.post(path, data={"csrf": form_token(login.csrf)} | fields)
 
     def leaves(self, *kinds: str) -> list[dict[str, Any]]:
         with self.database.transaction() as connection:
