@@ -26,6 +26,7 @@ from consent.errors import LedgerCorrupt
 from consent.purpose import Purpose
 from consent.state import State
 from inference.perception import Perception
+from inference.signal import Criterion
 from models.registry import Registry
 from setup.layout import ROOT
 from tests.capture.stand_ins import CountingPerception
@@ -70,6 +71,14 @@ class Counter:
 
     def withdraw(self, record_id: UUID) -> None:
         self._client.post("/kiosk/quay-1/withdrawal", data={"record": str(record_id)}).raise_for_status()
+
+    def say_procedure(self, code: str) -> None:
+        self._officer.post("/officer/quay-1/procedure", data={"procedure": code}).raise_for_status()
+
+    def rate(self, record_id: UUID) -> None:
+        marks = dict.fromkeys((criterion.value for criterion in Criterion), "yes")
+        data = {"record": str(record_id), **marks}
+        self._client.post("/kiosk/quay-1/rating", data=data).raise_for_status()
 
     def finish(self) -> None:
         self._officer.post("/officer/quay-1/finish").raise_for_status()
@@ -128,6 +137,27 @@ def test_each_record_names_the_agency(
         counter.close()
     assert (parties.controller, parties.processor) == ("UBND phường Hạ Long", "Công ty A")
     assert parties.contact, "what is not set stands there in general words"
+
+
+@pytest.mark.parametrize(("listed", "said"), [(1, None), (2, "2.000488")])
+def test_a_rating_goes_out_with_the_procedure_that_the_configuration_lists(
+    tmp_path: Path, perception: CountingPerception, listed: int, said: str | None
+) -> None:
+    procedures = [
+        {"code": "1.004227", "vi": "Đăng ký khai sinh", "en": "Birth registration"},
+        {"code": "2.000488", "vi": "Chứng thực bản sao", "en": "Certified copy"},
+    ][:listed]
+    desk = {"code": "quay-1", "camera": "lavfi:testsrc2", "procedures": procedures}
+    with EdgeWorker(config(tmp_path, "", counters=[desk]), Listeners(), perception) as worker:  # type: ignore[arg-type] # as above
+        counter = Counter(worker)
+        record_id = counter.next_citizen()
+        if said is not None:
+            counter.say_procedure(said)
+        counter.finish()
+        counter.rate(record_id)
+        counter.close()
+        (entry,) = worker.outbox.pending()
+    assert (entry.kind, entry.payload["procedure"]) == ("ballot", said or "1.004227")
 
 
 def test_a_given_consent_ends_in_exactly_one_signal(
