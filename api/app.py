@@ -47,7 +47,6 @@ from api.pages import (
     reasons,
     receipts,
     sampling,
-    uploads,
 )
 from api.pages.ahead import work_ahead
 from api.pages.rendering import Pages
@@ -148,9 +147,9 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
         large={
             "/v1/batches": settings.ingest.max_body_bytes,
             "/v1/log": settings.log.max_body_bytes,
-            "/imports": uploads.LARGEST_BODY_BYTES,
-            "/organisation": uploads.LARGEST_BODY_BYTES,
-            "/organisation/transactions": uploads.LARGEST_BODY_BYTES,
+            "/imports": settings.pages.max_upload_bytes,
+            "/organisation": settings.pages.max_upload_bytes,
+            "/organisation/transactions": settings.pages.max_upload_bytes,
         },
         body_timeout_s=settings.server.body_timeout_s,
     )

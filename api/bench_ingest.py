@@ -54,6 +54,13 @@ def measure_ingest(batches: Sequence[int] = BATCHES, *, duration_s: float = 3.0)
     Sender, service and database share this machine, each as a process of its own; bodies are made and
     signed before the clock starts.
     """
+    with bench_service() as (server, _), serving(server):
+        return tuple(_rate(server, size, duration_s) for size in batches)
+
+
+@contextlib.contextmanager
+def bench_service() -> Iterator[tuple[CentralServer, Path]]:
+    """Give a service with a throw-away database that is not served yet, and the folder of both."""
     directory = Path(tempfile.mkdtemp(prefix="hailong-bench-", dir="/tmp"))
     directory.chmod(0o755)
     configure_logging("warning")
@@ -65,14 +72,15 @@ def measure_ingest(batches: Sequence[int] = BATCHES, *, duration_s: float = 3.0)
                 "retention": {"daily": False},
             }
         )
-        with CentralServer(settings) as server, _serving(server):
-            return tuple(_rate(server, size, duration_s) for size in batches)
+        with CentralServer(settings) as server:
+            yield server, directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _serving(server: CentralServer) -> Iterator[None]:
+def serving(server: CentralServer) -> Iterator[None]:
+    """Serve for as long as the context lasts."""
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
@@ -84,13 +92,21 @@ def _serving(server: CentralServer) -> Iterator[None]:
 
 def _rate(server: CentralServer, size: int, duration_s: float) -> IngestRate:
     key = Ed25519PrivateKey.generate()
-    public = base64.b64encode(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
     with Database(server.dsn, pool_size=2) as database:
-        edge = enrol(database, make_token(database, [_COUNTER], actor="bench"), public, "bench").edge
+        edge = enrolled_bench_edge(database, key, [_COUNTER])
     plan = Sending(server.address, edge, key.private_bytes_raw(), size, duration_s)
     # A process of its own, as an edge is: it must not share the service's interpreter.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as sender:
         return sender.submit(send, plan).result()
+
+
+def enrolled_bench_edge(
+    database: Database, key: Ed25519PrivateKey, counters: Sequence[str], unit: str = "", area: str = ""
+) -> UUID:
+    """Enrol an edge with counters of a unit and return its number."""
+    public = base64.b64encode(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
+    token = make_token(database, counters, actor="bench", unit=unit, area=area)
+    return enrol(database, token, public, "bench").edge
 
 
 @dataclass(frozen=True, slots=True)

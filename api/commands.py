@@ -253,3 +253,25 @@ def bench_ingest(
         return
     for rate in rates:
         typer.echo(f"batch {rate.batch}: {rate.per_s:.0f} signals a second")
+
+
+@central.command("bench-pages")
+def bench_pages(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+) -> None:
+    """Measure pages, first charts and an import on a made-up province; exit code 1 beyond a bar."""
+    from api.bench_pages import measure_pages  # noqa: PLC0415 - as above
+
+    found = measure_pages()
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"within_bars": found.within_bars}))
+        return
+    for page in found.pages:
+        typer.echo(
+            f"{page.path}: {page.first_s:.2f} s, then {page.again_s:.2f} s, "
+            f"{page.plain_bytes} bytes, sent as {page.sent_bytes}"
+        )
+    typer.echo(f"95 of 100 within {found.p95_s:.2f} s, first chart {found.first_chart_s:.2f} s")
+    typer.echo(f"import: {found.import_rows_per_s:.0f} rows a second")
+    if not found.within_bars:
+        raise typer.Exit(FAILED)

@@ -168,6 +168,12 @@ class PagesSettings(_Section):
     idle_minutes: float = Field(
         default=30.0, gt=0, le=480, description="A login ends when nothing was asked for this long."
     )
+    max_upload_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=1024 * 1024 * 1024,
+        description="Largest file of ballots, places or transactions that a page takes.",
+    )
 
 
 class AlertsSettings(_Section):

@@ -56,6 +56,7 @@ def run_bench(
     ] = None,
     faces: Annotated[bool, typer.Option(help="Also measure faces: every part, a long session.")] = True,
     ingest: Annotated[bool, typer.Option(help="Also measure what the centre takes.")] = True,
+    pages: Annotated[bool, typer.Option(help="Also measure the centre's pages and an import.")] = True,
     log: Annotated[bool, typer.Option(help="Also measure the log: appends, proofs, whole checks.")] = True,
 ) -> None:
     """Measure one recording through the whole edge, faces, the log, and the centre's ingest."""
@@ -75,7 +76,10 @@ def run_bench(
         record["log"] = measure_log().document()
     if ingest:
         typer.echo("centre: ingest into a fresh database …", err=True)
-        record["ingest"] = measure_ingest()
+        record["ingest"] = measure_centre("bench-ingest")["ingest"]
+    if pages:
+        typer.echo("centre: pages, first charts and an import on a made-up province …", err=True)
+        record["pages"] = measure_centre("bench-pages")
     path = folder / f"{datetime.now(UTC):%Y-%m-%d}-{record['machine']['commit'][:12]}.json"
     folder.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -122,18 +126,18 @@ def measure_edge(media: Path, settings: EdgeConfig | None = None) -> dict[str, A
     }
 
 
-def measure_ingest() -> list[dict[str, Any]]:
-    """Measure the centre's ingest by batch size, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hailong", "central", "bench-ingest", "--json"],
+def measure_centre(command: str) -> dict[str, Any]:
+    """Measure the centre by a command of it, in a process of its own."""
+    done = subprocess.run(  # noqa: S603 - fixed arguments
+        [sys.executable, "-m", "hailong", "central", command, "--json"],
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise typer.BadParameter(f"the ingest benchmark failed: {done.stderr.strip()[-800:]}")
-    rates: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])["ingest"]
-    return rates
+        raise typer.BadParameter(f"{command} failed: {done.stderr.strip()[-800:]}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
 
 
 def machine() -> dict[str, Any]:

@@ -12,9 +12,10 @@ from fastapi import UploadFile
 from api.errors import CaseRefused, TableRefused
 from api.language import gettext_of
 from api.pages.rendering import no_op
+from api.settings import PagesSettings
 
-LARGEST_BODY_BYTES: Final = 64 << 20
-"""Of an upload; larger files go through the commands, which read them as a stream."""
+LARGEST_BODY_BYTES: Final = PagesSettings().max_upload_bytes
+"""Of an upload, where `pages.max_upload_bytes` says nothing else; larger files go through the commands."""
 MOST_SHOWN: Final = 500
 """Faults that a page lists; the JSON answer and the commands have all."""
 
