@@ -30,7 +30,7 @@ class ControlCell:
 
     Attributes:
         visits: What the months were like.
-        runs: Months drawn.
+        runs: Months judged.
         coverage: Share of intervals that held the truth, as counted.
         width: Their mean width.
     """
@@ -58,28 +58,30 @@ class ControlCell:
         return self.coverage + 3 * self.error < LOWEST
 
 
-def simulate_control(visits: Visits, runs: int, seed: int) -> ControlCell:
+def simulate_control(visits: Visits, runs: int, seed: int, judged: int | None = None) -> ControlCell:
     """Draw the months that `simulate_cell` draws of the same seed, and judge the control's intervals.
 
     Args:
         visits: What the months are like.
         runs: Months.
         seed: Seed of this cell.
+        judged: How many of them are judged, from the first; all by default.
 
     Raises:
         SimulationRefused: no runs, or ppi-python is not installed.
     """
-    if runs < 1:
+    if runs < 1 or judged == 0:
         raise SimulationRefused("A simulation needs at least one run a cell.")
     held, width = 0, 0.0
-    for low, high in control_intervals(visits, runs, seed):
+    judged = runs if judged is None else min(judged, runs)
+    for low, high in control_intervals(visits, runs, seed, judged):
         held += int(np.sum((low <= visits.p) & (visits.p <= high)))
         width += float(np.sum(high - low))
-    return ControlCell(visits, runs, held / runs, width / runs)
+    return ControlCell(visits, judged, held / judged, width / judged)
 
 
-def control_intervals(visits: Visits, runs: int, seed: int) -> Iterator[tuple[Values, Values]]:
-    """Yield the ends of the control's intervals, some months at a time.
+def control_intervals(visits: Visits, runs: int, seed: int, judged: int) -> Iterator[tuple[Values, Values]]:
+    """Yield the ends of the control's intervals for the first months of a cell, some at a time.
 
     Raises:
         SimulationRefused: ppi-python is not installed.
@@ -90,8 +92,9 @@ def control_intervals(visits: Visits, runs: int, seed: int) -> Iterator[tuple[Va
     satisfied = np.concatenate([some.satisfied for some in pairs]).astype(np.float64)
     told = np.concatenate([some.told for some in pairs]).astype(np.float64)
     for months, others in portions_of_scores(generator, visits, runs):
-        for start in range(months.start, months.stop, _AT_ONCE):
-            stop = min(months.stop, start + _AT_ONCE)
+        last = min(months.stop, judged)
+        for start in range(months.start, last, _AT_ONCE):
+            stop = min(last, start + _AT_ONCE)
             alone = others[start - months.start : stop - months.start].astype(np.float64)
             low, high = ppi_mean_ci(
                 satisfied[start:stop].T,
@@ -101,6 +104,8 @@ def control_intervals(visits: Visits, runs: int, seed: int) -> Iterator[tuple[Va
                 lam_optim_mode="element",
             )
             yield low, high
+        if last == judged:
+            return
 
 
 def _reference() -> Any:  # noqa: ANN401 - the package carries no types

@@ -33,18 +33,16 @@ class Task:
         month: What the months are like.
         runs: Months.
         seed: Seed of the cell.
-        control: Whether the control judges them instead of the estimator.
+        control: How many of them, from the first, the control judges instead of the estimator; 0 for none.
     """
 
     month: Visits | Consenting
     runs: int
     seed: int
-    control: bool = False
+    control: int = 0
 
 
-def tasks(
-    months: Sequence[Visits | Consenting], runs: int, seed: int, *, control: bool = False
-) -> list[Task]:
+def tasks(months: Sequence[Visits | Consenting], runs: int, seed: int, *, control: int = 0) -> list[Task]:
     """Give each kind of month a seed that follows from the seed of the whole."""
     seeds = np.random.SeedSequence(seed).generate_state(len(months), np.uint64)
     return [Task(month, runs, int(own), control) for month, own in zip(months, seeds, strict=True)]
@@ -56,7 +54,7 @@ def run(task: Task) -> Found:
         found = simulate_consent(task.month, task.runs, task.seed)
         return simulate_consent(task.month, MORE_RUNS * task.runs, task.seed + 1) if found.in_doubt else found
     if task.control:
-        return simulate_control(task.month, task.runs, task.seed)
+        return simulate_control(task.month, task.runs, task.seed, task.control)
     first = simulate_cell(task.month, task.runs, task.seed)
     return simulate_cell(task.month, MORE_RUNS * task.runs, task.seed + 1) if first.in_doubt else first
 

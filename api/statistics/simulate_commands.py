@@ -45,7 +45,7 @@ def coverage(
     ] = False,
     control_runs: Annotated[
         int | None,
-        typer.Option(min=1, help="Simulated months a cell of the control; by default those of --runs."),
+        typer.Option(min=1, help="How many of the months of --runs the control judges; by default all."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
     as_text: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
@@ -60,7 +60,7 @@ def coverage(
     """Count how often intervals hold the truth; fails when cells miss the bar or the control does not."""
     try:
         kept = None if out is None else _kept(out)
-        judged = tasks(grid(), control_runs or runs, seed, control=True) if control else []
+        judged = tasks(grid(), runs, seed, control=control_runs or runs) if control else []
         report = CoverageReport(
             seed=seed,
             runs=runs,

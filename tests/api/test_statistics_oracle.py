@@ -66,7 +66,7 @@ def test_many_months_a_call_are_the_references_intervals_of_the_months_that_ours
     visits: Visits, seed: int, reference: Any
 ) -> None:
     runs = 100
-    ours = np.concatenate([np.stack(ends, axis=1) for ends in control_intervals(visits, runs, seed)])
+    ours = np.concatenate([np.stack(ends, axis=1) for ends in control_intervals(visits, runs, seed, runs)])
     generator = np.random.default_rng(seed)
     pairs = list(portions_of_pairs(generator, visits, runs))
     y, f = (np.concatenate([getattr(some, name) for some in pairs]) for name in ("satisfied", "told"))
