@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 from api.accounts import Login
 from api.authorization import Action
 from api.disclosure import points
+from api.index.alike import Equal
 from api.index.comparison import (
     FEWEST_PLACES,
     MOST_PLACES,
@@ -39,6 +40,12 @@ from api.register import Register, Spot, register_of, visible
 from api.trends import local_today
 
 SVG_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+EQUAL_TEXT: Final = {
+    Equal.MONTHS: no_op("months"),
+    Equal.CHANNELS: no_op("channels"),
+    Equal.PROCEDURES: no_op("procedures"),
+    Equal.TIMES: no_op("times of day"),
+}
 Places = Annotated[list[str], Query(alias="place", max_length=MOST_PLACES)]
 Wanted = Annotated[str, Query(max_length=7)]
 Gettext = Callable[[str], str]
@@ -133,6 +140,12 @@ def build_router(pages: Pages) -> APIRouter:
             differences=sum(1 for side in texts if side.difference is not None),
             parts=_parts(made, language),
             covered=_covered(made, language),
+            equal=[gettext_of(language)(EQUAL_TEXT[item]) for item in (made.equal if made else ())],
+            unequal=[
+                gettext_of(language)(text)
+                for item, text in EQUAL_TEXT.items()
+                if made and item not in made.equal
+            ],
         )
 
     @router.get("/comparison/chart.svg")

@@ -24,7 +24,7 @@ from tests.api.province_console import (
     log_in,
     province_console,
 )
-from tests.api.province_places import SIGNAL_COUNTER, UNANIMOUS_COUNTER, UNITS
+from tests.api.province_places import EASY_COUNTER, HARD_COUNTER, SIGNAL_COUNTER, UNANIMOUS_COUNTER, UNITS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -99,6 +99,23 @@ def test_a_signal_is_never_a_share_of_the_comparison(new_page: NewPage, found: P
     svg = page.context.request.get(found.page(CHOSEN.replace("?", "/chart.svg?"))).text()
     assert f"{SIGNAL_COUNTER}: uncalibrated signal only" in svg
     assert "<title>Share of satisfied people" in svg
+
+
+def test_the_page_says_what_was_made_equal(new_page: NewPage, found: ProvinceConsole) -> None:
+    """The counter with the harder procedures looks worse; procedure by procedure it is not."""
+    page = new_page()
+    log_in(page, found, OFFICER, "en")
+    page.goto(found.page(f"/comparison?place=counter:{EASY_COUNTER}&place=counter:{HARD_COUNTER}"))
+    said = page.locator("p.hint", has_text="Like with like").inner_text()
+    assert "Made equal: months, channels, procedures" in said
+    assert "not released" not in page.inner_text("main")
+    plain, _, likened = page.locator("tbody tr").nth(1).locator("td").all_inner_texts()[1:4]
+    assert "lower" in plain
+    assert "lower" not in likened
+    page.goto(found.page("/comparison?place=unit:ga-cu&place=unit:lang-ha"))
+    said = page.locator("p.hint", has_text="Like with like").inner_text()
+    assert "Not made equal, since too few ballots" in said
+    assert "Made equal: months, channels" in said
 
 
 @pytest.mark.parametrize("path", ["/comparison?place=", "/figures.csv?place=", "/report.pdf?place="])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,13 @@ from tests.api.province_console import (
     log_in,
     province_console,
 )
-from tests.api.province_places import RELUCTANT_COUNTER, SIGNAL_COUNTER, UNANIMOUS_COUNTER
+from tests.api.province_places import (
+    DROPPED_COUNTER,
+    DROPPED_DAY,
+    RELUCTANT_COUNTER,
+    SIGNAL_COUNTER,
+    UNANIMOUS_COUNTER,
+)
 
 if TYPE_CHECKING:
     from api.postgres import EmbeddedPostgres
@@ -183,6 +190,48 @@ def test_periods_filters_and_proofs_are_plain_links_and_forms(
     page.click("summary >> text=Details")
     proof = page.locator("a[href^='/proofs/entries/']").first
     assert proof.inner_text().isdigit()
+
+
+def test_a_drop_is_told_with_its_days_and_what_was_done_with_the_days_after(
+    new_page: NewPage, found: ProvinceConsole
+) -> None:
+    page = new_page(viewport=SIZES["phone"], java_script_enabled=False)
+    log_in(page, found, OBSERVER, "en")
+    path = f"/counters/{DROPPED_COUNTER}"
+    page.goto(found.page(path))
+    told = page.locator("section[aria-labelledby=shift-title] .finding")
+    assert [one.split(" since")[0][2:] for one in told.locator("b").all_inner_texts()] == [
+        "More satisfied",
+        "Fewer satisfied",
+    ]
+    before, after = found.province.months[-2:]
+    fell = told.nth(1)
+    truth = before.replace(day=DROPPED_DAY)
+    likely = re.search(r"about (\d+)/(\d+)/(\d+)", fell.inner_text())
+    assert likely is not None
+    day, month, year = map(int, likely.groups())
+    assert abs(date(year, month, day) - truth) <= timedelta(days=7), likely[0]
+    assert "What was it in?" in fell.inner_text()
+    note = page.locator("#actions article")
+    assert "since the last change that was found" in note.inner_text()
+    assert f"/{before.month}/{before.year}" in note.locator("tbody tr").nth(0).inner_text()
+    assert f"/{after.month}/{after.year}" in note.locator("tbody tr").nth(1).inner_text()
+    rows = {}
+    for step in ("Week", "Month", "Day"):
+        page.click(f"nav[aria-label='Step of the course'] a:has-text('{step}')")
+        page.click("summary >> text=The course as a table")
+        rows[step] = page.locator("section[aria-labelledby=course-title] tbody tr").count()
+    assert rows["Day"] > rows["Week"] > rows["Month"] == len(found.province.months)
+    tables = page.locator("section[aria-labelledby=parts-title] table")
+    assert tables.locator("th[scope=row]").all_inner_texts()[:2] == ["before 11:30", "from 11:30 on"]
+    drawn = page.context.request.get(
+        found.page(f"/places/counter:{DROPPED_COUNTER}/course.svg?step=day&lang=en")
+    )
+    assert "something was done" in drawn.text()
+    assert "days on which it may have changed" in drawn.text()
+    document = page.context.request.get(found.page(f"/course.json?place=counter:{DROPPED_COUNTER}")).json()
+    assert [item["difference"] < 0 for item in document["changes"]] == [True, False]
+    assert len([item for item in document["runs"] if item["step"] == "day"]) >= rows["Day"]
 
 
 def test_the_second_chart_comes_at_once(new_page: NewPage, found: ProvinceConsole) -> None:
