@@ -13,10 +13,11 @@ import typer
 
 from api.command_context import FAILED, ConfigOption, open_database, settings_of, told
 from api.errors import TableRefused
+from api.organisation.levels import remove_level, set_level
 from api.organisation.rates import response_rates
 from api.organisation.sampling import Method, draw_sample, plan_sample, verify_sample
 from api.organisation.transactions import import_transactions
-from api.organisation.tree import Node, Period, Tree, tree_of
+from api.organisation.tree import Level, Node, Period, Tree, levels_of, tree_of
 from api.organisation.tree_import import OrganisationImport, import_tree
 from api.spreadsheets.faults import Fault
 from api.trends import local_today
@@ -107,6 +108,38 @@ def show(
         tree = tree_of(connection, local_today() if day is None else day.date())
     for line in _drawn(tree, tree.children(None), language, 0):
         typer.echo(line)
+
+
+@organisation.command()
+def levels(config: ConfigOption = None) -> None:
+    """Print the levels of the tree, the highest first."""
+    with told(), open_database(config, only_read=True) as database, database.transaction() as connection:
+        for item in levels_of(connection):
+            typer.echo(f"{item.rank:3} {item.code} · {item.name_vi} · {item.name_en}")
+
+
+@organisation.command("set-level")
+def set_level_command(
+    code: Annotated[str, typer.Argument(help="Code of the level, such as region.")],
+    rank: Annotated[int, typer.Option(help="Its place: a lower rank stands higher; 'levels' prints them.")],
+    vi: Annotated[str, typer.Option(help="What it is called in Vietnamese.")],
+    en: Annotated[str, typer.Option(help="What it is called in English.")],
+    config: ConfigOption = None,
+) -> None:
+    """Add a level of the tree, or give one another rank or other names; the log tells of it."""
+    with told(), open_database(config) as database:
+        entry = set_level(database, Level(code, rank, vi, en), actor=ACTOR)
+        typer.echo(f"level {code} has rank {rank}: entry {entry} of the log")
+
+
+@organisation.command("remove-level")
+def remove_level_command(
+    code: Annotated[str, typer.Argument(help="Code of a level on which nothing has ever been.")],
+    config: ConfigOption = None,
+) -> None:
+    """Take a level away that nothing is or was on; the log tells of it."""
+    with told(), open_database(config) as database:
+        typer.echo(f"level {code} is gone: entry {remove_level(database, code, actor=ACTOR)} of the log")
 
 
 @sample.command()

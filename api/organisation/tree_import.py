@@ -36,7 +36,8 @@ COLUMNS: Final = (
 )
 COUNTER_LEVEL: Final = "counter"
 """What stands in the column `level` of a counter; its parent is the unit where it stands."""
-_LOCK: Final = 0x74_72_65_65
+TREE_LOCK: Final = 0x74_72_65_65
+"""Held while the tree changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def import_tree(
         database.transaction() as connection,
         connection.transaction(force_rollback=trial),
     ):
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (TREE_LOCK,))
         change = _Change(connection, table)
         read = 0
         faults: list[Fault] = []
