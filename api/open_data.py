@@ -19,7 +19,6 @@ from api.index.cells import Cell
 from api.index.formula import KIOSK
 from api.index.publication import hidden_places
 from api.index.releases import kept_cells, released_months
-from api.interval import share_of
 from api.privacy_budget import MonthBudget, PrivateRelease, budgets, release_privately
 from api.register import Register
 from api.statistics.private_release import Mechanism
@@ -157,10 +156,7 @@ def open_rows(release: PrivateRelease, register: Register) -> Iterator[OpenRow]:
     for row in release.rows:
         spot = register.spots.get(row.place)
         code = row.place.partition(":")[2]
-        plain = share_of(row.satisfied, row.n)
-        noise = row.p95_points / 100
-        low = max(0.0, (plain.low if plain else 0.0) - noise)
-        high = min(1.0, (plain.high if plain else 1.0) + noise)
+        low, high = row.interval()
         yield OpenRow(
             charge.month,
             charge.level,

@@ -13,8 +13,11 @@ import typer
 from tqdm import tqdm
 
 from api.statistics.disclosure_attack import Attacked, PrintedCell, attack, naive, printed
+from api.statistics.disclosure_factors import FactorRow, factor_rows
 from api.statistics.errors import SimulationRefused
-from api.statistics.private_release import FEWEST_N, Mechanism, discrete_laplace
+from api.statistics.open_data_simulation import NoiseRow, noise_rows
+from api.statistics.open_data_simulation import table_of as noise_table_of
+from api.statistics.provenance import made_with
 from api.statistics.suppression import SPECIFIED, Rule, suppress
 from api.statistics.suppression_lattice import Counts, Table, month_table
 
@@ -24,7 +27,7 @@ _UNITS: Final = 4
 _MOST_COUNTERS: Final = 5
 _DAY_NAME: Final = len("2026-03-01")
 _DRAWS: Final = 2000
-_TRUTH: Final = 0.85
+_PACKAGES: Final = ("hailong", "numpy", "scipy", "opendp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +58,6 @@ class AttackRow:
 
 
 @dataclass(frozen=True, slots=True)
-class NoiseRow:
-    """Error of the private release at one size, in points: by OpenDP's draws and by formula."""
-
-    epsilon: float
-    n: int
-    p95_points: float
-    reckoned_p95_points: float
-    exported: bool
-
-
-@dataclass(frozen=True, slots=True)
 class DisclosureReport:
     """What was lost by hiding, what the attacks found, and what the noise of open data costs."""
 
@@ -76,13 +68,20 @@ class DisclosureReport:
     complementary: int
     rows: tuple[AttackRow, ...]
     noise: tuple[NoiseRow, ...]
+    units: int
+    factors: tuple[FactorRow, ...]
+    factor_days: int
 
     @property
     def passed(self) -> bool:
-        """Whether nothing came out of the suppressed tables while the control leaked."""
+        """Whether nothing came out of the suppressed tables while the control leaked, and open data hold."""
         ours, *controls = self.rows
         safe = not (ours.determined or ours.narrow or ours.disclosed)
-        return safe and all(control.days_leaked for control in controls)
+        leaks = all(control.days_leaked for control in controls)
+        for row in self.factors:
+            safe = safe and not (row.printed == "together" and (row.determined or row.narrow))
+            leaks = leaks and (row.printed == "together" or row.determined > 0)
+        return safe and leaks and all(row.passes for row in self.noise)
 
 
 def simulated_month(rng: np.random.Generator, *, units: int = _UNITS, days: int = _DAYS_A_MONTH) -> Table:
@@ -108,6 +107,7 @@ def run_disclosure(
     rule: Rule = SPECIFIED,
     units: int = _UNITS,
     draws: int = _DRAWS,
+    factor_days: int = 0,
     progress: bool = False,
 ) -> DisclosureReport:
     """Publish simulated months and attack them.
@@ -118,6 +118,7 @@ def run_disclosure(
         rule: How well hidden cells are protected.
         units: Units of the region.
         draws: Of the noise of open data, for each size.
+        factor_days: Days of the month whose factors are attacked side by side; 0 for none.
         progress: Whether a bar is drawn on the standard error.
 
     Raises:
@@ -145,22 +146,18 @@ def run_disclosure(
         for day in sorted({cell.window for cell in table.cells if len(cell.window) == _DAY_NAME}):
             alone.take(table, [cell for cell in control if cell.name[1] == day], start)
     rows = tuple(tally.row(days) for tally in (ours, crossed, alone))
-    return DisclosureReport(days, seed, offered, few, complementary, rows, noise_rows(draws))
-
-
-def noise_rows(draws: int = _DRAWS) -> tuple[NoiseRow, ...]:
-    """Return the error of the private release, drawn by OpenDP; it takes no seed, and must not."""
-    rows = []
-    for milli in (1000, 500):
-        mechanism = Mechanism(milli)
-        noisy = discrete_laplace(mechanism)
-        for n in (FEWEST_N, 125, 250, 500):
-            truth = round(n * _TRUTH)
-            errors = [100 * abs(min(n, max(0, noisy(truth))) - truth) / n for _ in range(draws)]
-            p95 = float(np.percentile(errors, 95, method="lower"))
-            reckoned = mechanism.p95_points(n)
-            rows.append(NoiseRow(milli / 1000, n, p95, reckoned, n >= mechanism.fewest()))
-    return tuple(rows)
+    return DisclosureReport(
+        days,
+        seed,
+        offered,
+        few,
+        complementary,
+        rows,
+        noise_rows(draws, rng),
+        units,
+        factor_rows(rng, units=units, days=factor_days, rule=rule) if factor_days else (),
+        factor_days,
+    )
 
 
 def table_of(report: DisclosureReport) -> str:
@@ -168,9 +165,10 @@ def table_of(report: DisclosureReport) -> str:
     hidden = report.few + report.complementary
     lines = [
         (
-            f"{report.days} days, seed {report.seed}: {report.offered} figures, "
+            f"{report.days} days of {report.units} units: {report.offered} figures, "
             f"{hidden / report.offered:.1%} hidden ({report.few} of few ballots, "
-            f"{report.complementary} so that those are not found out)."
+            f"{report.complementary} so that those are not found out). "
+            f"Made with {made_with(report.seed, *_PACKAGES)}."
         ),
         "",
         "| printed | small cells | known exactly | bounded closely | unanimous | sure of it | days leaked |",
@@ -181,12 +179,20 @@ def table_of(report: DisclosureReport) -> str:
         f"{row.disclosed} | {row.days_leaked} of {row.days} ({row.days_leaked / row.days:.0%}) |"
         for row in report.rows
     ]
-    lines += ["", "| ε | ballots | error at p95, drawn | by formula | exported |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {row.epsilon:g} | {row.n} | {row.p95_points:.1f} | {row.reckoned_p95_points:.1f} | "
-        f"{'yes' if row.exported else 'no'} |"
-        for row in report.noise
-    ]
+    if report.factors:
+        lines += [
+            "",
+            f"Factors beside the whole, {report.factor_days} days of {report.units} units:",
+            "",
+            "| hidden | tables | figures | hidden figures | small cells | known exactly | bounded closely |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {row.printed} | {row.statistics} | {row.figures} | {row.hidden} | {row.small_cells} | "
+            f"{row.determined} | {row.narrow} |"
+            for row in report.factors
+        ]
+    lines += ["", *noise_table_of(report.noise)]
     return "\n".join(lines)
 
 
@@ -194,10 +200,14 @@ def disclosure(
     days: Annotated[int, typer.Option(min=1, help="Simulated days.")] = 110,
     seed: Annotated[int, typer.Option(help="Seed of the region; the noise of open data has none.")] = 1,
     *,
+    units: Annotated[int, typer.Option(min=2, help="Units of the region, in two areas.")] = _UNITS,
+    factor_days: Annotated[
+        int, typer.Option(min=0, help="Days whose factors are attacked beside the whole; 0 for none.")
+    ] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Attack simulated months of published tables."""
-    report = run_disclosure(days, seed, progress=True)
+    report = run_disclosure(days, seed, units=units, factor_days=factor_days, progress=True)
     if as_json:
         typer.echo(json.dumps({**asdict(report), "passed": report.passed}))
     else:

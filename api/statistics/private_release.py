@@ -23,6 +23,7 @@ from typing import Final
 from api.disclosure import points
 from api.statistics.errors import StatisticsError
 from api.statistics.suppression_lattice import Table
+from api.statistics.wilson import wilson
 
 LIMIT_MILLI: Final = 1000
 """Largest ε of one person in one month, in thousandths."""
@@ -120,6 +121,12 @@ class PrivateRow:
     def share(self) -> str:
         """The share as it is printed, 0 to 100."""
         return points(self.satisfied / self.n, self.n)
+
+    def interval(self) -> tuple[float, float]:
+        """Return the interval's ends: Wilson's of 95 %, further out on both sides by the noise at p95."""
+        low, high = wilson(self.satisfied / self.n, self.n)
+        noise = self.p95_points / 100
+        return max(0.0, float(low) - noise), min(1.0, float(high) + noise)
 
 
 def left(charges: Iterable[Charge], month: str, limit_milli: int = LIMIT_MILLI) -> int:
