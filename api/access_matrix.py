@@ -25,6 +25,7 @@ from api.authorization import (
     place,
     policies,
     reason_context,
+    system,
 )
 from api.errors import ApiError
 
@@ -150,5 +151,8 @@ def _principals(role: Role) -> Iterator[tuple[str, Principal]]:
     elif role is Role.EDGE_DEVICE:
         yield "enrolled", device(_EDGE, revoked=False)
         yield "revoked", device(_EDGE, revoked=True)
+    elif role is Role.SOURCE_SYSTEM:
+        yield "enrolled", system("self", revoked=False)
+        yield "revoked", system("self", revoked=True)
     else:
         yield "nothing shown", Principal("Visitor", "anybody", role)

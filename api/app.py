@@ -47,11 +47,13 @@ from api.pages import (
     reasons,
     receipts,
     sampling,
+    sources,
 )
 from api.pages.ahead import work_ahead
 from api.pages.rendering import Pages
 from api.settings import Settings
 from api.shield import Shield
+from api.survey import source_routes
 from api.witnesses import Witnesses
 
 VERSION: Final = "0.1.0"
@@ -113,8 +115,10 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
     access.install(app, pages)
     app.include_router(wire.build_router(settings, store, metrics, lambda: keeper.fault))
     app.include_router(log_wire.build_router(settings, keeper, pages, metrics))
+    app.include_router(source_routes.build_router(settings, store))
     for part in (
         administration,
+        sources,
         overview,
         counter_page,
         place_page,
@@ -147,6 +151,7 @@ def build_app(settings: Settings, database: Database | None = None) -> FastAPI:
         large={
             "/v1/batches": settings.ingest.max_body_bytes,
             "/v1/log": settings.log.max_body_bytes,
+            source_routes.PATH: settings.sources.max_body_bytes,
             "/imports": settings.pages.max_upload_bytes,
             "/organisation": settings.pages.max_upload_bytes,
             "/organisation/transactions": settings.pages.max_upload_bytes,
@@ -200,6 +205,7 @@ def _complete_schema(app: FastAPI) -> None:
             wire.Problem,
             log_wire.LogPartDocument,
             log_wire.LogQuestionDocument,
+            source_routes.BallotDocumentBody,
         ):
             document = model.model_json_schema(ref_template="#/components/schemas/{model}")
             models |= document.pop("$defs", {})

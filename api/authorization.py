@@ -33,6 +33,8 @@ class Role(StrEnum):
     OBSERVER = "observer"
     DATA_ENTRY = "data-entry"
     EDGE_DEVICE = "edge-device"
+    SOURCE_SYSTEM = "source-system"
+    """A system of the province that brings ballots of its channels, with a token."""
     OFFICER_TABLET = "officer-tablet"
     """Known at the edge only, by a secret of its own; the centre grants it what a citizen has."""
     CITIZEN = "citizen"
@@ -71,6 +73,7 @@ class Action(StrEnum):
     VIEW_PROOFS = "view-proofs"
     MANAGE_ACCOUNTS = "manage-accounts"
     MANAGE_EDGES = "manage-edges"
+    MANAGE_SOURCES = "manage-sources"
     VIEW_IMPORTS = "view-imports"
     IMPORT_BALLOTS = "import-ballots"
     WITHDRAW_IMPORT = "withdraw-import"
@@ -100,6 +103,8 @@ class Action(StrEnum):
     SUBMIT_BATCHES = "submit-batches"
     SUBMIT_LOG = "submit-log"
     READ_OWN_LOG = "read-own-log"
+    SUBMIT_BALLOTS = "submit-ballots"
+    READ_OWN_IMPORTS = "read-own-imports"
     WATCH_ARRIVALS = "watch-arrivals"
 
 
@@ -118,8 +123,8 @@ class Principal:
     """Who asks, as the policies know them.
 
     Attributes:
-        kind: Person, Device or Visitor.
-        id: Name of the account, id of the edge.
+        kind: Person, Device, System or Visitor.
+        id: Name of the account or source system, id of the edge.
         role: The one role.
         attributes: What the schema lists for the kind.
     """
@@ -171,6 +176,11 @@ def person(
 def device(edge: UUID, *, revoked: bool) -> Principal:
     """Return the principal of an edge whose signature was found right."""
     return Principal("Device", str(edge), Role.EDGE_DEVICE, {"revoked": revoked})
+
+
+def system(name: str, *, revoked: bool) -> Principal:
+    """Return the principal of a source system whose token was found."""
+    return Principal("System", name, Role.SOURCE_SYSTEM, {"revoked": revoked})
 
 
 def counter(code: str, area: str) -> Resource:

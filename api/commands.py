@@ -35,6 +35,7 @@ from api.retention import central_retention
 from api.server import CentralServer, configure_logging
 from api.settings import Settings
 from api.survey.commands import ballots
+from api.survey.source_commands import source
 from api.witnesses import Witnesses
 
 central = typer.Typer(
@@ -43,7 +44,7 @@ central = typer.Typer(
 admin = typer.Typer(
     name="admin", help="Administer accounts.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-for _group in (admin, organisation, sample, ballots, index):
+for _group in (admin, organisation, sample, ballots, source, index):
     central.add_typer(_group)
 central.command("calibrate")(calibrate_command)
 

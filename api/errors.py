@@ -15,8 +15,12 @@ ApiError
 ├── RetentionInvalid     the settings keep something longer than may be, or name no category
 ├── ErasureFileDamaged   the list of erasures outside the database is not the one that was written
 ├── Refused              a request that is answered with a problem document
+│   └── TokenRefused         a bearer token that is unknown or revoked
 ├── CaseRefused          an act on a request or breach that does not fit
 │   └── TableRefused         a file of rows, an import or a sample that cannot be used as a whole
+│       ├── DocumentUnreadable   what should be a JSON document of rows is none
+│       ├── ImportRunning        another import of ballots runs at this moment
+│       └── ImportedBefore       this very file or body was imported before
 ├── ReceiptNotWitnessed  the witnesses have not seen the answer of a receipt yet
 ├── ExportRefused        an audit export cannot be made or read
 └── EnrolmentError       an enrolment that cannot be made
@@ -25,6 +29,7 @@ ApiError
 from __future__ import annotations
 
 from http import HTTPStatus
+from uuid import UUID
 
 
 class ApiError(Exception):
@@ -102,8 +107,29 @@ class TableRefused(CaseRefused):
     """A file of rows, an import or a sample that cannot be used as a whole; nothing of it was kept."""
 
 
+class DocumentUnreadable(TableRefused):
+    """What should be a JSON document of rows is no JSON; nothing of it was kept."""
+
+
+class ImportRunning(TableRefused):
+    """Another import of ballots runs at this moment: repeat this one later."""
+
+
+class ImportedBefore(TableRefused):
+    """This very file or body was imported before and not withdrawn.
+
+    Attributes:
+        import_id: As what it was imported.
+    """
+
+    def __init__(self, text: str, import_id: UUID) -> None:
+        """Keep the import; the message names it as `id`."""
+        super().__init__(text, id=import_id)
+        self.import_id = import_id
+
+
 class EnrolmentError(ApiError, ValueError):
-    """A counter, token or edge that cannot be enrolled or revoked."""
+    """A counter, token, edge or source system that cannot be enrolled or revoked."""
 
 
 class Refused(ApiError):  # noqa: N818 - named for what happened
@@ -123,6 +149,10 @@ class Refused(ApiError):  # noqa: N818 - named for what happened
         self.kind = kind
         self.detail = detail
         self.extra = extra
+
+
+class TokenRefused(Refused):
+    """A bearer token that is missing, unknown or revoked: 401, the same for each."""
 
 
 class ReceiptNotWitnessed(ApiError, LookupError):  # noqa: N818 - named for what happened

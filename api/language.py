@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 from collections.abc import Callable
 from datetime import date, datetime
 from importlib.resources import files
@@ -21,6 +22,8 @@ from api.trends import local_time
 
 LANGUAGES: Final = {"vi": "Tiếng Việt", "en": "English"}
 """Code -> the language's own name."""
+_WEIGHT: Final = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
+_MOST_ASKED: Final = 20
 
 
 @functools.cache
@@ -38,6 +41,19 @@ def translations(language: str) -> NullTranslations:
 def gettext_of(language: str) -> Callable[[str], str]:
     """Return the function that translates into a language."""
     return translations(language).gettext
+
+
+def language_asked(header: str, default: str) -> str:
+    """Return the language of ours that an Accept-Language header likes best, else the default."""
+    best, liked = default, 0.0
+    for part in header.split(",")[:_MOST_ASKED]:
+        tag, _, weight = part.strip().partition(";")
+        found = _WEIGHT.fullmatch(weight.strip()) if weight else None
+        much = 1.0 if not weight else float(found[1]) if found else 0.0
+        language = tag.strip().casefold().split("-")[0]
+        if language in LANGUAGES and much > liked:
+            best, liked = language, much
+    return best
 
 
 def day_text(day: date, language: str) -> str:

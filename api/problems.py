@@ -11,17 +11,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.errors import DatabaseUnavailable, KeysUnusable, LogDamaged, Refused
+from api.errors import DatabaseUnavailable, KeysUnusable, LogDamaged, Refused, TokenRefused
 from api.metrics import Metrics
 
 MEDIA_TYPE: Final = "application/problem+json"
-RETRY_AFTER_S: Final = 5
+_RETRY_AFTER_S: Final = {HTTPStatus.SERVICE_UNAVAILABLE: 5, HTTPStatus.TOO_MANY_REQUESTS: 60}
+"""Limits of how much a system may send are by the minute."""
 _log: Final = structlog.get_logger("api")
 
 
 def problem(status: HTTPStatus, kind: str, detail: str, **extra: Any) -> JSONResponse:  # noqa: ANN401 - JSON values
     """Return a problem document."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    headers = {"Retry-After": str(_RETRY_AFTER_S[status])} if status in _RETRY_AFTER_S else None
     content = {
         "type": f"urn:hailong:problem:{kind}",
         "title": status.phrase,
@@ -40,9 +41,12 @@ def install(app: FastAPI, metrics: Metrics) -> None:
     def refused(_: Request, error: Refused) -> JSONResponse:
         metrics.refused.labels(error.kind).inc()
         if error.status == HTTPStatus.UNAUTHORIZED:
-            metrics.auth_failures.labels("edge").inc()
+            metrics.auth_failures.labels("source" if isinstance(error, TokenRefused) else "edge").inc()
         _log.info("refused", kind=error.kind, status=int(error.status))
-        return problem(error.status, error.kind, error.detail, **error.extra)
+        answer = problem(error.status, error.kind, error.detail, **error.extra)
+        if isinstance(error, TokenRefused):
+            answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
 
     @app.exception_handler(DatabaseUnavailable)
     def unavailable(_: Request, error: DatabaseUnavailable) -> JSONResponse:

@@ -87,6 +87,17 @@ class IngestSettings(_Section):
     token_hours: float = Field(default=24.0, gt=0, le=168, description="Life of an enrolment token.")
 
 
+class SourcesSettings(_Section):
+    """What is taken from a source system that brings ballots."""
+
+    max_body_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=65536, le=64 * 1024 * 1024, description="Largest body with ballots."
+    )
+    imports_a_minute: int = Field(
+        default=30, ge=1, le=6000, description="Bodies with ballots that one source system may send a minute."
+    )
+
+
 class WitnessSettings(_Section):
     """One outside witness."""
 
@@ -246,6 +257,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     ingest: IngestSettings = IngestSettings()
+    sources: SourcesSettings = SourcesSettings()
     log: LogSettings = LogSettings()
     erasure: ErasureSettings = ErasureSettings()
     retention: RetentionSettings = RetentionSettings()

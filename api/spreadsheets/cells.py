@@ -40,6 +40,12 @@ class BrokenCell(str):
     __slots__ = ()
 
 
+class Nested(str):
+    """A list or an object where one value should stand, as JSON may have it."""
+
+    __slots__ = ()
+
+
 CellValue = str | int | float | bool | datetime | date | time | timedelta | None
 
 
@@ -64,6 +70,8 @@ def text_of(value: CellValue) -> str:
             raise CellError(Reason.FORMULA)
         if isinstance(value, BrokenCell):
             raise CellError(Reason.BROKEN_CELL)
+        if isinstance(value, Nested):
+            raise CellError(Reason.NOT_ONE_VALUE)
         if value.isascii() and value.isalnum():
             return value
         return _plain(value)

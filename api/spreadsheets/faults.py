@@ -51,6 +51,11 @@ class Reason(StrEnum):
     DAYS_OVERLAP = "days-overlap"
     ENDS_BEFORE_IT_BEGINS = "ends-before-it-begins"
     GIVEN_TWICE = "given-twice"
+    NOT_AN_OBJECT = "not-an-object"
+    FIELD_TWICE = "field-twice"
+    NOT_ONE_VALUE = "not-one-value"
+    CHANNEL_NOT_OWN = "channel-not-own"
+    OUTSIDE_AREA = "outside-area"
 
 
 _TEXTS: Final[dict[Reason, tuple[str, str]]] = {
@@ -159,6 +164,23 @@ _TEXTS: Final[dict[Reason, tuple[str, str]]] = {
     Reason.GIVEN_TWICE: (
         "dòng này lặp lại dòng",
         "this repeats line",
+    ),
+    Reason.NOT_AN_OBJECT: ("phiếu phải là một đối tượng JSON", "a ballot has to be a JSON object"),
+    Reason.FIELD_TWICE: (
+        "một trường xuất hiện hai lần trong phiếu này",
+        "a field stands in this ballot twice",
+    ),
+    Reason.NOT_ONE_VALUE: (
+        "phải là một giá trị: văn bản, số, đúng hoặc sai",
+        "this has to be one value: text, a number, true or false",
+    ),
+    Reason.CHANNEL_NOT_OWN: (
+        "hệ thống này không được gửi phiếu của kênh này",
+        "this system may not bring ballots of this channel",
+    ),
+    Reason.OUTSIDE_AREA: (
+        "đơn vị không thuộc địa bàn của hệ thống này vào ngày đó",
+        "the unit was not in the area of this system on that day",
     ),
 }
 

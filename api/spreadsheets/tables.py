@@ -157,6 +157,23 @@ def open_table(
     return _open_csv(path, facts, columns, progress)
 
 
+def table_of(
+    facts: FileFacts, columns: Sequence[Column], present: frozenset[str], rows: Iterator[RawRow | Fault]
+) -> Table:
+    """Return a table whose rows were read elsewhere.
+
+    Args:
+        facts: Of the file or body that they come from.
+        columns: What each row has a cell for, in their order.
+        present: Names of the columns that some row holds.
+        rows: The rows.
+    """
+    names = tuple(column.name for column in columns)
+    header = Header(-1, names, names)
+    part = _Part(1, "", is_sheet=False, header=header, rows=rows)
+    return Table(facts, epoch_1904=False, columns=present, unread_sheets=(), _parts=(part,), _closers=())
+
+
 def _open_workbook(
     path: Path, facts: FileFacts, columns: Sequence[Column], progress: Callable[[int], None] | None
 ) -> Table:

@@ -52,11 +52,14 @@ class Workbook:
             raise TableRefused(_DAMAGED) from error
         if unpacked > _LARGEST_UNPACKED:
             raise TableRefused("The workbook is too large: split it into several.")
+        self._file = path.open("rb")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of styles and validations, which are of no interest here
-                self._book = openpyxl.load_workbook(path, read_only=True, keep_links=False)
+                # Of an open file the reader does not ask for the ending of its name: uploads have none.
+                self._book = openpyxl.load_workbook(self._file, read_only=True, keep_links=False)
         except Exception as error:  # the reader raises whatever it stumbles over
+            self._file.close()
             raise TableRefused(_DAMAGED) from error
         self.epoch_1904 = self._book.epoch == CALENDAR_MAC_1904
         self.sheets = tuple(
@@ -66,6 +69,7 @@ class Workbook:
     def close(self) -> None:
         """Close the file."""
         self._book.close()
+        self._file.close()
 
     def rows(self, sheet: Sheet) -> Iterator[RawRow]:
         """Yield the rows of a sheet that hold something.

@@ -25,6 +25,7 @@ from api.spreadsheets.row_cells import RowCells, in_order
 from api.spreadsheets.tables import Row, Table
 from api.survey.channels import CHANNEL_NAMES, IMPORTED, Channel
 from api.survey.questionnaire import Questionnaire
+from api.survey.source_systems import Bounds
 
 COLUMNS: Final = (
     Column("day", ("ngày", "ngày trả lời", "ngày khảo sát", "ngày đánh giá", "date"), required=True),
@@ -110,6 +111,7 @@ class BallotReader:
         digests: Makes digests of transaction numbers.
         channel: Channel of rows that name none; None refuses them.
         today: The last day that has come.
+        bounds: What whoever brings them may bring; None is everything.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class BallotReader:
         *,
         channel: Channel | None,
         today: date,
+        bounds: Bounds | None = None,
     ) -> None:
         """Prepare what all rows share."""
         self._table = table
@@ -128,6 +131,7 @@ class BallotReader:
         self._digests = digests
         self._channel = channel
         self._today = today
+        self._bounds = bounds
         self._questions = [question.code for question in questionnaire.questions]
         self._after_feedback = [
             position for position, code in enumerate(self._questions) if code in questionnaire.after_feedback
@@ -156,6 +160,11 @@ class BallotReader:
             for position in self._after_feedback:
                 if levels[position] is not None:
                     cells.refuse(self._questions[position], Reason.NO_FEEDBACK_GIVEN)
+        if self._bounds is not None:
+            if channel is not None and channel not in self._bounds.channels:
+                cells.refuse("channel", Reason.CHANNEL_NOT_OWN)
+            if day is not None and place is not None and not self._is_own(self._bounds, place, day):
+                cells.refuse("counter" if cells.is_empty("unit") else "unit", Reason.OUTSIDE_AREA)
         if cells.faults or day is None or channel is None or place is None:
             return list(in_order(cells.faults))
         answered_after = any(levels[position] is not None for position in self._after_feedback)
@@ -178,6 +187,10 @@ class BallotReader:
 
     def _day(self, value: CellValue) -> date:
         return day_of(value, today=self._today, epoch_1904=self._table.epoch_1904)
+
+    def _is_own(self, bounds: Bounds, unit: str, day: date) -> bool:
+        """Tell whether a unit is within bounds; one that there was not has been refused already."""
+        return bounds.hold(unit, day) or not self._places.has_unit(unit, day)
 
     def _place(self, cells: RowCells, day: date | None) -> tuple[str | None, str | None]:
         """Return the unit and counter of a ballot; the unit is the counter's where only that is given."""

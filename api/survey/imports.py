@@ -21,14 +21,16 @@ from uuid6 import uuid7
 
 from api import log
 from api.database import Connection, Database
-from api.errors import TableRefused
+from api.errors import ImportedBefore, ImportRunning, TableRefused
 from api.organisation.digests import open_digests
 from api.organisation.places import places_of
 from api.spreadsheets.faults import Fault, Reason, shortened
 from api.spreadsheets.tables import Row, Table, open_table
 from api.survey.ballot_rows import COLUMNS, BallotReader, BallotRow, RowsHash
 from api.survey.channels import Channel
+from api.survey.import_reports import forget_old_reports, report_of
 from api.survey.questionnaire import DEFAULT, questionnaire_of, register
+from api.survey.source_systems import Delivery, bounds_of
 from api.trends import local_today
 
 MOST_FAULTS: Final = 100_000
@@ -119,6 +121,7 @@ def import_ballots(
     file_name: str = "",
     today: date | None = None,
     progress: Callable[[int], None] | None = None,
+    delivery: Delivery | None = None,
 ) -> ImportResult:
     """Take the ballots of a file; all that are good, or none when the file as such is refused.
 
@@ -133,15 +136,23 @@ def import_ballots(
         file_name: What the sender calls the file; the name of `path` else.
         today: The last day that has come; now in Viet Nam else.
         progress: Told the number of rows read.
+        delivery: Which system brings them, where one does: what it may bring is held against each row.
 
     Raises:
-        TableRefused: It is no table of ballots, was imported before, or another import runs.
+        TableRefused: It is no table of ballots.
+        ImportedBefore: This very file was.
+        ImportRunning: Another import runs.
         KeysUnusable: The key of the digests is missing.
         DatabaseUnavailable: Ask again later; nothing was kept.
     """
     asked = questionnaire_of(questionnaire)
     name = shortened(file_name or path.name)
-    with open_table(path, (*COLUMNS, *asked.columns()), progress=progress) as table:
+    columns = (*COLUMNS, *asked.columns())
+    with (
+        open_table(path, columns, progress=progress)
+        if delivery is None
+        else delivery.opened(path, columns) as table
+    ):
         if not table.columns & {question.code for question in asked.questions}:
             raise TableRefused(
                 "The file has no column with a criterion of the questionnaire '{version}'.",
@@ -158,6 +169,7 @@ def import_ballots(
                 open_digests(connection, data_folder),
                 channel=channel,
                 today=today or local_today(),
+                bounds=None if delivery is None else bounds_of(connection, delivery.source),
             )
             taking = _Taking(connection, UUID(bytes=uuid7().bytes), asked.version, reader)
             taking.take_all(table)
@@ -166,6 +178,8 @@ def import_ballots(
             index = (
                 None if not kept else _keep(connection, taking, table, name=name, actor=actor, batch=batch)
             )
+            if kept and delivery is not None:
+                _keep_report(connection, taking, table, by_field=delivery.by_field)
     _log.info("ballots imported", rows=taking.read, kept=taking.kept, refused=taking.refused, trial=trial)
     return ImportResult(
         taking.import_id if kept else None,
@@ -310,7 +324,7 @@ class _Taking:
 def _become_the_one_import(connection: Connection) -> None:
     row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,)).fetchone()
     if row is None or not row[0]:
-        raise TableRefused("Another import of ballots runs: repeat this one in a moment.")
+        raise ImportRunning("Another import of ballots runs: repeat this one in a moment.")
 
 
 def _refuse_known(connection: Connection, file_sha256: bytes) -> None:
@@ -319,7 +333,7 @@ def _refuse_known(connection: Connection, file_sha256: bytes) -> None:
         (file_sha256,),
     ).fetchone()
     if row is not None:
-        raise TableRefused("This very file was imported before, as {id}.", id=row[0])
+        raise ImportedBefore("This very file was imported before, as {id}.", row[0])
 
 
 def _next_batch(connection: Connection) -> int:
@@ -356,3 +370,13 @@ def _keep(
         ),
     )
     return index
+
+
+def _keep_report(connection: Connection, taking: _Taking, table: Table, *, by_field: bool) -> None:
+    """Keep what the system is told, so that it can ask again: an answer may be lost on its way."""
+    report = report_of(taking.faults, taking.faults_left_out, table.unread_sheets, by_field=by_field)
+    connection.execute(
+        "UPDATE ballot_imports SET report = %s::jsonb WHERE import_id = %s",
+        (report.model_dump_json(), taking.import_id),
+    )
+    forget_old_reports(connection)
