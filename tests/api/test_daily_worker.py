@@ -16,6 +16,7 @@ from api.alerts.worker import alert_worker
 from api.daily_worker import DailyWorker
 from api.database import Database
 from api.errors import DatabaseUnavailable
+from api.index.worker import index_worker
 from api.settings import Settings
 from api.trends import local_today
 from tests.api.senders import Edge
@@ -132,3 +133,15 @@ def test_the_alert_worker_raises_what_is_due_and_goes_on_after_a_fault(
     assert {entry["work"] for entry in logs if entry["event"] == "daily work waits"} == {"alerts"}
     assert [entry["alerts"] for entry in logs if entry["event"] == "alerts raised"] == [1]
     assert "alerts" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_the_upkeep_of_the_index_runs_at_the_start_and_says_what_it_waits_for(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute("ALTER TABLE index_cells RENAME TO hidden_cells")
+    worker = index_worker(database, 10)
+    with capture_logs() as logs:
+        worker.start()
+        until(lambda: any(entry["event"] == "daily work waits" for entry in logs))
+        assert worker.stop()
+    assert {entry["work"] for entry in logs if entry["event"] == "daily work waits"} == {"index"}
+    assert not any("SELECT" in str(entry) for entry in logs)
