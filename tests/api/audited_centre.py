@@ -73,10 +73,12 @@ class AuditedCentre:
         self.log = CentralLog(self.database, self.folder / "log")
         self.log.open()  # as the service does before it takes anything
 
-    def session(self, day: date, *, score: float | None = None, committed: bool = True) -> ConsentRecord:
+    def session(
+        self, day: date, *, score: float | None = None, committed: bool = True, counter: str = COUNTER
+    ) -> ConsentRecord:
         """Serve one citizen who agrees, and keep the signal for the next batch."""
         self.now = max(self.now, morning(day)) + timedelta(minutes=3)
-        record = replace(citizen(), counter=COUNTER, offered_at=self.now)
+        record = replace(citizen(), counter=counter, offered_at=self.now)
         start = self.now
         self.store.offer(record)
         self.store.show(record.record_id, record.notice)
@@ -93,10 +95,10 @@ class AuditedCentre:
         self.entries.append({"kind": "signal", "payload": payload, "salt": base64.b64encode(salt).decode()})
         return record
 
-    def unasked(self, day: date) -> None:
+    def unasked(self, day: date, *, counter: str = COUNTER) -> None:
         """Serve one citizen with a child: no question is put."""
         self.now = max(self.now, morning(day)) + timedelta(minutes=3)
-        record = replace(citizen(), counter=COUNTER, offered_at=self.now)
+        record = replace(citizen(), counter=counter, offered_at=self.now)
         self.store.offer(record)
         self.store.apply(
             record.record_id, State.DEFERRED, IndicatedBy.CONTROLLER, StopMethod.ACCOMPANIED_CHILD.value
@@ -147,7 +149,7 @@ class AuditedCentre:
         return folder, made
 
     def _signal(self, record: ConsentRecord, start: datetime, score: float) -> dict[str, Any]:
-        plausible = signal(self.rng, COUNTER, start=start, score=round(score, 4))
+        plausible = signal(self.rng, record.counter, start=start, score=round(score, 4))
         ids: dict[str, UUID] = {"session_id": record.session_id, "consent_record_id": record.record_id}
         document = plausible | {key: str(value) for key, value in ids.items()}
         return Signal.model_validate(document).model_dump(mode="json")
