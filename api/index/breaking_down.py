@@ -21,9 +21,9 @@ knows the rule has both ends left.
 **Days of a run.** Whether a run ends at a day hangs on nothing but the sums from its first day on. Any fewer
 than `minimum_n` people could have come before its last day, and have said anything. What is left over at the
 end of a week joins the run before it in the same week, which could as well have ended that late; at the end
-of the month all runs of a week are given up for it, for the same reason. That people of a block are counted
-before it is asked what they said (`_runs`) keeps a day from being found by being the first with a second
-dissatisfied ballot.
+of the month all runs of a week are given up for it, for the same reason. Days are put together to blocks by
+the number of people alone, and only then blocks to runs by what they said, so that nobody who is known to
+have come alone is found by a run's ending with the second dissatisfied ballot.
 
 **Procedures put together** are not told: any of them could be any other. That on some days, or with some
 procedure, there was nobody may come out; it is nobody's secret.
@@ -57,7 +57,6 @@ from api.schema import next_month
 
 AFTERNOON_FROM: Final = time(11, 30)
 """Of Viet Nam: offices close for lunch about then."""
-_SUNDAY: Final = 6
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -185,32 +184,39 @@ def _days(tally: Tally, month: date, minimum_n: int) -> tuple[Part, ...]:
 
 def _runs(by_day: Mapping[date, Votes], month: date, minimum_n: int) -> list[list[date]]:
     """Return the runs of a month, which hold each of its days."""
-    runs: list[list[date]] = []
+
+    def people(days: Sequence[date]) -> Votes:
+        return sum((by_day[day] for day in days if day in by_day), Votes())
+
+    first, end = month.toordinal(), next_month(month).toordinal()
+    days = [[date.fromordinal(at)] for at in range(first, end)]
+    blocks = _gathered(days, people, lambda votes: votes.n >= minimum_n)
+    return _gathered(blocks, people, lambda votes: votes.publishable(minimum_n))
+
+
+def _gathered(
+    several: Sequence[list[date]], people: Callable[[Sequence[date]], Votes], enough: Callable[[Votes], bool]
+) -> list[list[date]]:
+    """Put stretches of days together until they are enough, within a week as far as may be."""
+    made: list[list[date]] = []
     waiting: list[date] = []
-    people, block = Votes(), 0
-    end = next_month(month)
-    day = month
-    while day < end:
-        waiting.append(day)
-        votes = by_day.get(day, Votes())
-        people, block = people + votes, block + votes.n
-        if block >= minimum_n:
-            block = 0
-            if people.publishable(minimum_n):
-                runs.append(waiting)
-                waiting, people = [], Votes()
-        if day.weekday() == _SUNDAY and waiting and runs and runs[-1][-1] >= monday_of(day):
-            runs[-1] += waiting
-            waiting, people, block = [], Votes(), 0
-        day += timedelta(days=1)
-    if waiting and runs:
-        monday = monday_of(runs[-1][-1])
-        # A run of this week could have ended later; one that began within a week before could not.
-        if people.n and monday != monday_of(end - timedelta(days=1)):
-            while len(runs) > 1 and runs[-2][-1] >= monday:
-                waiting = runs.pop() + waiting
-        runs[-1] += waiting
-    return runs
+    for at, stretch in enumerate(several, 1):
+        waiting = waiting + stretch
+        if enough(people(waiting)):
+            made.append(waiting)
+            waiting = []
+        monday = monday_of(stretch[-1])
+        goes_on = at < len(several) and monday_of(several[at][-1]) == monday
+        if waiting and not goes_on and made and made[-1][-1] >= monday:
+            made[-1] += waiting
+            waiting = []
+    if waiting and made:
+        # What ends this week could have ended later; what began within the week before could not.
+        monday = monday_of(made[-1][-1])
+        while people(waiting).n and len(made) > 1 and made[-2][-1] >= monday:
+            waiting = made.pop() + waiting
+        made[-1] += waiting
+    return made
 
 
 def _times(tally: Tally, minimum_n: int) -> tuple[Part, ...]:

@@ -111,6 +111,25 @@ def test_no_day_comes_out_of_the_runs(days: Sequence[int], satisfied: int, other
 
 
 @pytest.mark.parametrize(
+    ("days", "others"),
+    [((1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 15, 16), 4), ((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), 5)],
+)
+def test_nobody_comes_out_who_is_known_to_have_come_alone(days: Sequence[int], others: int) -> None:
+    """One ballot a day: where a run ends does not tell who was dissatisfied on its last day."""
+    found: dict[Printed, list[set[int]]] = defaultdict(list)
+    for dissatisfied in itertools.combinations(days, others):
+        tally = {
+            Spot(MONTH.replace(day=day), MORNING, OTHERS): Votes(1, int(day not in dissatisfied))
+            for day in days
+        }
+        found[tuple(sorted(break_down(tally, MONTH, SMALL).items()))].append(set(dissatisfied))
+    assert len(found) > 1
+    for printed, worlds in found.items():
+        for day in days:
+            assert 0 < sum(day in world for world in worlds) < len(worlds), (printed, day)
+
+
+@pytest.mark.parametrize(
     ("procedures", "satisfied", "others"),
     [
         (("a", "b"), 6, 5),
