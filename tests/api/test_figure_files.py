@@ -28,7 +28,7 @@ from api.interval import Mean
 from api.open_data import table_of
 from api.register import Register, Spot
 from api.release_proof import ReleaseEntry, ReleaseProof
-from api.report import Report, pdf, pictures
+from api.report import Changes, Report, pdf, pictures
 
 COLUMNS_OF_TWO = (Column("name", "string", "tên", "name"), Column("n", "integer", "số", "n"))
 MONTH = Period.parse("2026-10")
@@ -117,6 +117,17 @@ def test_a_report_is_the_same_each_time_and_changes_with_its_figures(language: s
     one = pdf(report(MIXED), language)
     assert one == pdf(report(MIXED), language)
     assert one != pdf(report(UNANIMOUS), language)
+    told = (
+        (
+            "14/10/2026",
+            "12\N{EN DASH}16/10/2026",
+            "85,2 (80\N{EN DASH}89), n = 800",
+            "70 (60\N{EN DASH}78), n = 90",
+            "\N{MINUS SIGN}15",
+        ),
+    )
+    assert one != pdf(replace(report(MIXED), changes=Changes(told)), language)
+    assert one != pdf(replace(report(MIXED), changes=Changes((), "nothing")), language)
     assert b"CreationDate" not in one
     assert len(pictures(report(MIXED), language)) == 2
 
