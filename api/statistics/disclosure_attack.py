@@ -47,7 +47,7 @@ class PrintedCell:
         name: Place and window.
         members: Smallest groups that it is the sum of, as the tree and the calendar tell.
         n: Ballots; None when hidden.
-        share: The printed share; empty when hidden.
+        share: The printed share; empty when hidden, or where the print does not tell it.
     """
 
     name: tuple[str, str]
@@ -103,7 +103,11 @@ def naive(table: Table, fewest: int = 10) -> tuple[PrintedCell, ...]:
 
 
 def attack(
-    cells: Sequence[PrintedCell], targets: Sequence[int], *, enough: tuple[int, int] | None = None
+    cells: Sequence[PrintedCell],
+    targets: Sequence[int],
+    *,
+    enough: tuple[int, int] | None = None,
+    fewest: int = 1,
 ) -> tuple[Attacked, ...]:
     """Return how closely cells can be found out.
 
@@ -112,19 +116,23 @@ def attack(
         targets: Numbers of the cells to find out.
         enough: Widths for ballots and for (un)satisfied ones at which the search for a cell's ends is ended;
             None searches for every end.
+        fewest: People that the attacker knows each smallest group to have at least: 1 where it is known who
+            was there at all.
 
     Raises:
         PrintImpossible: No table of people prints these numbers.
     """
-    return _Attacker(cells, targets).find(enough)
+    return _Attacker(cells, targets, fewest).find(enough)
 
 
 def possible_satisfied(n: int, share: str) -> range:
-    """Return the numbers of satisfied ballots that print as this share.
+    """Return the numbers of satisfied ballots that print as this share; without a share every number.
 
     Raises:
         PrintImpossible: None does.
     """
+    if not share:
+        return range(n + 1)
     fits = (
         [count for count in range(n + 1) if share_text(n, count) == share]
         if share[:1] in _BOUNDS
@@ -159,7 +167,8 @@ class _Equation:
 class _Attacker:
     """Equations of one table, and the worlds found so far."""
 
-    def __init__(self, cells: Sequence[PrintedCell], targets: Sequence[int]) -> None:
+    def __init__(self, cells: Sequence[PrintedCell], targets: Sequence[int], fewest: int = 1) -> None:
+        self.fewest = fewest
         self.cells = cells
         self.targets = list(targets)
         self.size = 1 + max(atom for cell in cells for atom in cell.members)
@@ -254,7 +263,7 @@ class _Attacker:
         answer = milp(
             cost,
             constraints=LinearConstraint(matrix, low, high),
-            bounds=Bounds(np.repeat([1.0, 0.0], size), np.full(2 * size, most)),
+            bounds=Bounds(np.repeat([float(self.fewest), 0.0], size), np.full(2 * size, most)),
             integrality=np.ones(2 * size),
             options={"time_limit": _SEARCH_S},
         )

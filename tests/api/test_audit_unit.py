@@ -6,9 +6,10 @@ import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -48,7 +49,7 @@ class _Audited:
 def audited(database: Database, quick_folder: Path, seed: int) -> Iterator[_Audited]:
     edge = enrolled_edge(database, tuple(SESSIONS), area="ba-dinh")
     centre = AuditedCentre(database, edge, quick_folder, seed)
-    rows = []
+    rows: list[tuple[str, datetime, UUID | None, bool]] = []
     for counter, count in SESSIONS.items():
         for number in range(count):
             record = centre.session(DAY, counter=counter)
