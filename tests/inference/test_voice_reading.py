@@ -84,6 +84,7 @@ def test_what_is_not_speech_gives_no_words(
     assert evidence.heard_s == pytest.approx(length_s, abs=0.1)
 
 
+@pytest.mark.timeout(900)  # seconds on a quiet machine, and five minutes were not enough on a very busy one
 def test_a_sample_dialogue_gives_the_citizens_words_and_not_the_officers(
     network: VoiceActivityNetwork, transcriber: Transcriber
 ) -> None:
