@@ -211,7 +211,6 @@ def test_a_drop_is_told_with_its_days_and_what_was_done_with_the_days_after(
     assert likely is not None
     day, month, year = map(int, likely.groups())
     assert abs(date(year, month, day) - truth) <= timedelta(days=7), likely[0]
-    assert "What was it in?" in fell.inner_text()
     note = page.locator("#actions article")
     assert "since the last change that was found" in note.inner_text()
     assert f"/{before.month}/{before.year}" in note.locator("tbody tr").nth(0).inner_text()
