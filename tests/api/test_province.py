@@ -12,6 +12,7 @@ import pytest
 
 from api.database import Database
 from api.disclosure import Disclosure
+from api.index.breakdown import Dimension, days_of, mix_of
 from api.index.period import Period, Span
 from api.index.reading import Standing, read_course, read_places
 from api.organisation.sampling import verify_sample
@@ -23,6 +24,7 @@ from tests.api.province_console import province_database
 from tests.api.province_places import (
     AREAS,
     BUSY_COUNTERS,
+    DROPPED_COUNTER,
     LONELY_COUNTER,
     MONTHS,
     SIGNAL_COUNTER,
@@ -111,6 +113,36 @@ def test_rollups_are_the_sums_of_the_signals(made: _Made) -> None:
 )
 def test_every_kind_of_reading_is_there(made: _Made, place: str, standing: Standing) -> None:
     assert read_places(made.database, [place], NEWEST, DISCLOSURE)[place].standing is standing
+
+
+def test_parts_are_the_ballots_of_their_days_times_and_procedures(made: _Made) -> None:
+    """Counted by the database in another way than by the index."""
+    with made.database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT (cast_at AT TIME ZONE 'Asia/Ho_Chi_Minh')::date, "
+            "CASE WHEN (cast_at AT TIME ZONE 'Asia/Ho_Chi_Minh')::time < '11:30' THEN 'morning' "
+            "ELSE 'afternoon' END, procedure, "
+            "information_facilities AND dossier_rules AND officer_attitude AND time_cost "
+            "FROM ballots WHERE counter = %s "
+            "AND cast_at >= '2026-09-30 17:00Z' AND cast_at < '2026-10-31 17:00Z'",
+            (DROPPED_COUNTER,),
+        ).fetchall()
+    place = f"counter:{DROPPED_COUNTER}"
+    figure = read_places(made.database, [place], NEWEST, DISCLOSURE)[place].figure
+    assert figure is not None
+    parts = figure.breakdowns
+    assert set(parts) == set(Dimension)
+    for part in parts[Dimension.DAYS]:
+        first, last = days_of(part)
+        mine = [satisfied for day, _, _, satisfied in rows if first <= day <= last]
+        assert (part.n, part.satisfied) == (len(mine), sum(mine))
+    for part in parts[Dimension.TIMES]:
+        mine = [satisfied for _, band, _, satisfied in rows if band == part.name]
+        assert (part.n, part.satisfied) == (len(mine), sum(mine))
+    for part in parts[Dimension.MIX]:
+        mine = [satisfied for _, band, name, satisfied in rows if (name, band) == mix_of(part)]
+        assert (part.n, part.satisfied) == (len(mine), sum(mine))
+    assert len(parts[Dimension.MIX]) == 4
 
 
 def test_the_drop_and_the_recovery_show_in_the_course(made: _Made) -> None:
