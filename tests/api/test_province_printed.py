@@ -61,6 +61,9 @@ LATE = {
 }
 """Ballots that come after the first release: enough in a cell, enough together only, and too few."""
 
+pytestmark = pytest.mark.timeout(900)
+"""Everything is read in the set-up of the first test."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Service:
@@ -221,7 +224,7 @@ def test_factors_are_hidden_together_with_the_whole(read: _Read) -> None:
         assert shown == whole
 
 
-@pytest.mark.parametrize("factor", [OVERALL, "officer"])
+@pytest.mark.parametrize("factor", [OVERALL, pytest.param("officer", marks=pytest.mark.long)])
 def test_no_cell_of_few_ballots_comes_out_of_all_that_is_printed(read: _Read, factor: str) -> None:
     """Months, quarter and year, every channel and all together, the first release and its revision."""
     first, second = read.prints
