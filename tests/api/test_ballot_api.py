@@ -5,54 +5,31 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import httpx
-import psycopg
 import pytest
-from typer.testing import CliRunner, Result
 
-from api.accounts import Accounts
 from api.app import build_app
-from api.authorization import Action, Role
-from api.database import Database
-from api.errors import CaseRefused, TokenRefused
-from api.language import gettext_of, language_asked
-from api.pages.sources import REFUSALS
 from api.settings import Settings
 from api.spreadsheets.faults import Fault, Reason, letter_of
 from api.survey import deliveries
-from api.survey.channels import IMPORTED, Channel
-from api.survey.deliveries import CSV, JSON, XLSX, Pace
+from api.survey.deliveries import CSV, JSON, XLSX
 from api.survey.import_check import check_imports
 from api.survey.imports import WithdrawalReason, list_imports, withdraw_import
-from api.survey.source_commands import source
-from api.survey.source_systems import (
-    Bounds,
-    add_source,
-    authenticated,
-    list_sources,
-    revoke_source,
-)
 from setup.layout import ROOT
-from tests.api.running import PASSWORD, running
+from tests.api.source_centre import LARGEST, PATH, SEATS, Centre, ballot, said, source_centre
 from tests.api.survey_files import (
     FIELDS,
     KINDS,
     TITLES,
-    TODAY,
     Sheet,
     bad_sheet,
-    place,
     take,
     write_csv,
     write_xlsx,
@@ -61,96 +38,14 @@ from tests.api.survey_files import (
 if TYPE_CHECKING:
     from api.postgres import EmbeddedPostgres
 
-PATH = "/v1/ballot-imports"
-LARGEST = 1 << 20
 NOBODY = "hls_" + "A" * 43
-SEATS = "access.seats"
 LETTERS = {letter_of(position): name for position, name in enumerate(FIELDS)}
-
-
-@dataclass(frozen=True, slots=True)
-class Centre:
-    """A running service; its clock stands at TODAY."""
-
-    client: httpx.Client
-    database: Database
-    log_folder: Path
-    tokens: dict[str, str]
-
-    def send(
-        self, body: object, source: str = "igate", media_type: str = JSON, language: str = "en", **asked: str
-    ) -> httpx.Response:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.client.post(
-            PATH,
-            content=content,
-            params=asked,
-            headers=self.headers(source, language) | {"Content-Type": media_type},
-        )
-
-    def headers(self, source: str, language: str = "en") -> dict[str, str]:
-        token = self.tokens.get(source, source)
-        return {"Authorization": f"Bearer {token}", "Accept-Language": language}
-
-    def lines(self, import_id: str | None) -> set[int]:
-        with self.database.transaction() as connection:
-            return {
-                row[0]
-                for row in connection.execute(
-                    "SELECT line FROM survey_ballots WHERE import_id = %s", (import_id,)
-                )
-            }
-
-    def count(self) -> int:
-        with self.database.transaction() as connection:
-            row = connection.execute("SELECT count(*) FROM survey_ballots").fetchone()
-        return row[0] if row else -1
 
 
 @pytest.fixture(scope="module")
 def centre(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Centre]:
-    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
-        connection.execute("CREATE DATABASE ballot_api TEMPLATE template_central")
-    folder = tmp_path_factory.mktemp("log")
-    dsn = postgres.dsn("ballot_api")
-    sections = {
-        "log": {"data_dir": str(folder)},
-        "sources": {"max_body_bytes": LARGEST, "imports_a_minute": 100},
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("api.survey.imports.local_today", lambda: TODAY)
-        with (
-            Database(dsn) as database,
-            running(dsn, **sections) as central,
-            httpx.Client(base_url=central.address, timeout=30, trust_env=False) as client,
-        ):
-            place(database)
-            tokens = {
-                "igate": add_source(database, "igate", IMPORTED, actor="t"),
-                "tong-dai": add_source(database, "tong-dai", [Channel.CALL], actor="t"),
-                "mc-main": add_source(database, "mc-main", [Channel.ONLINE], actor="t", area="u-main"),
-            }
-            yield Centre(client, database, folder, tokens)
-    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
-        connection.execute("DROP DATABASE ballot_api WITH (FORCE)")
-
-
-def ballot(number: str, **change: Any) -> dict[str, Any]:
-    """Return a good ballot; `number` tells it from those of other tests."""
-    good = {
-        "day": "2026-03-04",
-        "unit": "u-main",
-        "channel": "online",
-        "transaction": f"K1.{number}",
-        SEATS: 4,
-    }
-    return {name: value for name, value in (good | change).items() if value is not None}
-
-
-def said(answer: httpx.Response) -> list[tuple[int, str, str]]:
-    """Return row, column and code of what was refused."""
-    assert answer.status_code == 200, answer.text
-    return [(fault["row"], fault["column"], fault["code"]) for fault in answer.json()["faults"]]
+    with source_centre(postgres, "ballot_api", tmp_path_factory.mktemp("log")) as found:
+        yield found
 
 
 def own_numbers(sheet: Sheet, prefix: str) -> Sheet:
@@ -270,28 +165,6 @@ def test_values_are_taken_as_programs_write_them(centre: Centre) -> None:
     assert rows == [(5, True, None), (5, None, None), (4, None, "counter-1")]
 
 
-@pytest.mark.parametrize(
-    "header",
-    [None, "Bearer", f"Bearer {NOBODY}", "Bearer ' OR 1=1 --", "Basic aWdhdGU6eA==", "Bearer {revoked}"],
-)
-def test_without_a_token_that_holds_nothing_is_taken(centre: Centre, header: str | None) -> None:
-    revoked = add_source(centre.database, "cu", [Channel.ONLINE], actor="t")
-    assert authenticated(centre.database, revoked, Action.SUBMIT_BALLOTS).name == "cu"
-    revoke_source(centre.database, "cu", actor="t")
-    headers = {"Content-Type": JSON}
-    if header is not None:
-        headers["Authorization"] = header.format(revoked=revoked)
-    before = centre.count()
-    for answer in (
-        centre.client.post(PATH, json={"ballots": [ballot("nobody")]}, headers=headers),
-        centre.client.get(f"{PATH}/{UUID(int=1)}", headers=headers),
-    ):
-        assert (answer.status_code, answer.json()["kind"]) == (401, "not-authenticated")
-        assert answer.headers["WWW-Authenticate"] == "Bearer"
-        assert answer.headers["Content-Type"] == "application/problem+json"
-    assert centre.count() == before
-
-
 def test_a_token_of_one_channel_brings_no_other(centre: Centre) -> None:
     before = centre.count()
     refused = centre.send({"channel": "online", "ballots": [ballot("c1", channel=None)]}, "tong-dai")
@@ -333,19 +206,6 @@ def test_an_area_is_held_against_the_unit_of_each_row(centre: Centre) -> None:
     ]
     assert answer.json()["faults"][0]["reason"] == Fault(2, "", "", "", Reason.OUTSIDE_AREA).message("en")
     assert centre.lines(answer.json()["import_id"]) == {1, 4}
-
-
-def test_a_unit_is_of_an_area_on_its_days_only() -> None:
-    bounds = Bounds(frozenset(IMPORTED), {"u": ((date(2026, 1, 1), date(2026, 3, 1)),)})
-    days = {
-        date(2025, 12, 31): False,
-        date(2026, 1, 1): True,
-        date(2026, 2, 28): True,
-        date(2026, 3, 1): False,
-    }
-    assert {day: bounds.hold("u", day) for day in days} == days
-    assert not bounds.hold("other", date(2026, 1, 1))
-    assert Bounds(frozenset(IMPORTED)).hold("other", date(2026, 1, 1))
 
 
 def test_the_same_body_again_is_the_same_import_and_another_systems_is_not_told(centre: Centre) -> None:
@@ -507,23 +367,6 @@ def test_a_body_of_unknown_length_is_cut_off_and_a_packed_one_refused(centre: Ce
     assert (packed.status_code, packed.json()["kind"]) == (415, "packed")
 
 
-def test_a_system_sends_so_many_a_minute_and_no_more() -> None:
-    pace = Pace(3)
-    one, other = UUID(int=1), UUID(int=2)
-    assert [pace.allows(one, at) for at in (0.0, 1.0, 2.0, 3.0)] == [True, True, True, False]
-    assert pace.allows(other, 3.0)
-    assert [pace.allows(one, at) for at in (59.9, 60.0, 60.5, 61.0)] == [False, True, False, True]
-
-
-def test_too_many_bodies_are_told_when_to_come_again(centre: Centre) -> None:
-    centre.tokens["nhanh"] = add_source(centre.database, "nhanh", [Channel.SMS], actor="t")
-    found = Counter(centre.send(b"", "nhanh").status_code for _ in range(101))
-    assert found == {400: 100, 429: 1}
-    refused = centre.send(b"", "nhanh")
-    assert (refused.json()["kind"], refused.headers["Retry-After"]) == ("too-many-imports", "60")
-    assert centre.send(b"").status_code == 400, "others are not held up"
-
-
 def test_a_trial_writes_nothing(centre: Centre) -> None:
     body = {"ballots": [ballot("t1"), ballot("t2", unit="nowhere")]}
     before = centre.count(), len(list_imports(centre.database))
@@ -564,64 +407,6 @@ def test_old_faults_are_forgotten_and_the_import_stays(centre: Centre) -> None:
     assert sent["faults_forgotten"] is False
 
 
-def test_a_token_is_kept_as_a_hash_and_every_act_is_logged(centre: Centre) -> None:
-    token = add_source(centre.database, "mot-lan", [Channel.SMS, Channel.PORTAL], actor="lan", area="u-main")
-    with pytest.raises(CaseRefused, match="already"):
-        add_source(centre.database, "mot-lan", [Channel.SMS], actor="lan")
-    assert next(item for item in list_sources(centre.database) if item.name == "mot-lan").last_used_at is None
-    authenticated(centre.database, token, Action.READ_OWN_IMPORTS)
-    found = next(item for item in list_sources(centre.database) if item.name == "mot-lan")
-    assert (found.channels, found.area, found.last_used_at is None) == (
-        (Channel.PORTAL, Channel.SMS),
-        "u-main",
-        False,
-    )
-    revoke_source(centre.database, "mot-lan", actor="minh")
-    for call in (
-        lambda: authenticated(centre.database, token, Action.SUBMIT_BALLOTS),
-        lambda: authenticated(centre.database, NOBODY, Action.SUBMIT_BALLOTS),
-    ):
-        with pytest.raises(TokenRefused):
-            call()
-    with pytest.raises(CaseRefused, match="no active"):
-        revoke_source(centre.database, "mot-lan", actor="minh")
-    assert add_source(centre.database, "mot-lan", [Channel.SMS], actor="lan") != token, (
-        "a new token, the same name"
-    )
-    with centre.database.transaction() as connection:
-        rows = str(connection.execute("SELECT * FROM source_systems").fetchall())
-        leaves = connection.execute(
-            "SELECT convert_from(body, 'UTF8')::jsonb FROM central_log WHERE kind = 'account' ORDER BY idx"
-        ).fetchall()
-    acts = [(leaf["act"], leaf["object"]) for (leaf,) in leaves if leaf["object"].startswith("mot-lan")]
-    assert token.removeprefix("hls_") not in rows
-    assert acts == [
-        ("source-added", "mot-lan: portal,sms in u-main"),
-        ("source-revoked", "mot-lan"),
-        ("source-added", "mot-lan: sms"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "channels", "area", "message"),
-    [
-        ("Một cửa", [Channel.SMS], "", "lower-case"),
-        ("a" * 65, [Channel.SMS], "", "lower-case"),
-        ("", [Channel.SMS], "", "lower-case"),
-        ("x", [], "", "one or more channels"),
-        ("x", [Channel.SMS, Channel.KIOSK], "", "screen at the counter"),
-        ("x", [Channel.SMS], "nowhere", "has no 'nowhere'"),
-    ],
-)
-def test_a_system_that_cannot_be_added(
-    centre: Centre, name: str, channels: list[Channel], area: str, message: str
-) -> None:
-    before = list_sources(centre.database)
-    with pytest.raises(CaseRefused, match=message):
-        add_source(centre.database, name, channels, actor="t", area=area)
-    assert list_sources(centre.database) == before
-
-
 def test_the_example_of_the_document_is_answered_as_it_says(centre: Centre) -> None:
     text = (ROOT / "docs" / "central.md").read_text(encoding="utf-8")
     section = text.split("### Ballots by program", 1)[1].split("\n## ", 1)[0]
@@ -639,76 +424,3 @@ def test_the_examples_of_the_schema_are_good_ballots(centre: Centre, media_type:
     text = example if isinstance(example, str) else json.dumps(example)
     body = text.replace("mc-giang-vo", "u-main").replace("H29.000123", f"K1.{len(text)}")
     assert said(centre.send(body.encode(), media_type=media_type)) == []
-
-
-def test_the_administrator_makes_and_revokes_tokens_on_a_page(centre: Centre) -> None:
-    accounts = Accounts(centre.database)
-    cookie = accounts.change_password("chi", accounts.create("chi", Role.ADMINISTRATOR, actor="t"), PASSWORD)
-    asked = {"Cookie": f"hailong_language=vi; hailong_session={cookie}"}
-    page = centre.client.get("/sources", headers=asked).text
-    found = re.search(r'name="csrf" value="([^"]+)"', page)
-    assert found is not None
-    form = {"csrf": found[1], "name": "Cong-Dvc", "channels": ["portal", "sms"], "area": "u-main"}
-    made = centre.client.post("/sources", data=form, headers=asked)
-    token = re.search(r"<code>(hls_[^<]+)</code>", made.text)
-    assert (made.status_code, token is not None) == (200, True)
-    assert token is not None
-    assert authenticated(centre.database, token[1], Action.SUBMIT_BALLOTS).area == "u-main"
-    again = centre.client.post("/sources", data=form, headers=asked)
-    assert (again.status_code, "Đã có hệ thống &#39;cong-dvc&#39;" in again.text) == (422, True)
-    page = centre.client.get("/sources", headers=asked).text
-    assert token[1] not in page, "it is shown once"
-    assert re.search(r"cong-dvc</th>.*Tin nhắn.*u-main", page, re.DOTALL)
-    act = {"csrf": found[1], "name": "cong-dvc"}
-    assert centre.client.post("/sources/revoke", data=act, headers=asked).status_code == 200
-    assert centre.client.post("/sources/revoke", data=act, headers=asked).status_code == 422
-    assert centre.send({"ballots": [ballot("revoked")]}, token[1]).status_code == 401
-    imports = centre.client.get("/imports", headers=asked).text
-    assert "source:igate" in imports
-
-
-def test_the_command_makes_lists_and_revokes_tokens(centre: Centre, tmp_path: Path) -> None:
-    config = tmp_path / "central.toml"
-    config.write_text(
-        f'[database]\ndsn = "{centre.database.dsn}"\n[log]\ndata_dir = "{centre.log_folder}"\n', "utf-8"
-    )
-
-    def run(*words: str) -> Result:
-        return CliRunner().invoke(source, [*words, "-c", str(config)])
-
-    made = run("add", "lenh", "--channel", "sms", "--channel", "call")
-    token = made.stdout.strip()
-    assert authenticated(centre.database, token, Action.SUBMIT_BALLOTS).created_by == "command"
-    assert "lenh: call, sms; last used " in run("list").stdout
-    listed = json.loads(run("list", "--json").stdout)
-    assert next(item for item in listed if item["name"] == "lenh")["channels"] == ["call", "sms"]
-    assert token not in json.dumps(listed)
-    twice = run("add", "lenh", "--channel", "sms")
-    assert (twice.exit_code, "already" in twice.stderr) == (1, True)
-    assert run("revoke", "lenh").stdout == "revoked lenh\n"
-    assert run("revoke", "lenh").exit_code == 1
-    with pytest.raises(TokenRefused):
-        authenticated(centre.database, token, Action.SUBMIT_BALLOTS)
-
-
-@pytest.mark.parametrize(
-    ("header", "language"),
-    [
-        ("", "vi"),
-        ("en", "en"),
-        ("en-GB,en;q=0.9", "en"),
-        ("vi;q=0.2, en;q=0.3", "en"),
-        ("fr, en;q=0.1", "en"),
-        ("fr", "vi"),
-        ("en;q=0", "vi"),
-        ("en;q=2", "vi"),
-        ("vi, en", "vi"),
-        ("en;" * 400, "vi"),
-    ],
-)
-def test_the_language_is_the_one_that_is_liked_best(header: str, language: str) -> None:
-    assert language_asked(header, "vi") == language
-
-
-def test_every_text_for_systems_and_their_page_is_translated() -> None:
-    assert [text for text in REFUSALS if gettext_of("vi")(text) == text] == []
