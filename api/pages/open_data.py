@@ -33,7 +33,7 @@ _MILLI: Final = 1000
 _SPENT: Final = no_op("The month has too little left for this price: choose a smaller one.")
 _UNMADE: Final = no_op("Nothing was released: the month is not over, or has no figures of this level.")
 _UNSURE: Final = no_op("Nothing was released: tick that you know it cannot be taken back.")
-Field = Annotated[str, Form(max_length=40)]
+Field = Annotated[str, Form(max_length=100)]
 
 
 @dataclass(frozen=True, slots=True)
