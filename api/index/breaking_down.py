@@ -105,7 +105,7 @@ def break_down(tally: Tally, month: date, minimum_n: int) -> Breakdowns:
         Dimension.TIMES: _times(tally, minimum_n),
         Dimension.MIX: _mix(tally, minimum_n),
     }
-    return {dimension: parts for dimension, parts in found.items() if _tells(dimension, parts)}
+    return {dimension: parts for dimension, parts in found.items() if tells(dimension, parts)}
 
 
 def counted_again(tally: Tally, before: Breakdowns) -> Breakdowns | None:
@@ -133,6 +133,11 @@ def grown_by_enough(new: Breakdowns, old: Breakdowns, minimum_n: int) -> bool:
     return True
 
 
+def tells(dimension: Dimension, parts: Sequence[Part]) -> bool:
+    """Tell whether parts tell anything apart: several do, and a mix of one named procedure."""
+    return len(parts) > 1 or (dimension is Dimension.MIX and any(mix_of(part)[0] != OTHERS for part in parts))
+
+
 def fault_of(breakdowns: Breakdowns, month: date, votes: Votes, minimum_n: int) -> str:
     """Return what is wrong with the breakdowns of a cell, without its ballots; empty when nothing is.
 
@@ -154,14 +159,10 @@ def fault_of(breakdowns: Breakdowns, month: date, votes: Votes, minimum_n: int) 
     return "" if agree else "its procedures and its times of day do not agree"
 
 
-def _tells(dimension: Dimension, parts: Sequence[Part]) -> bool:
-    return len(parts) > 1 or (dimension is Dimension.MIX and any(mix_of(part)[0] != OTHERS for part in parts))
-
-
 def _fault(dimension: Dimension, parts: Sequence[Part], month: date, votes: Votes, minimum_n: int) -> str:
     sums = [Votes(part.n, part.satisfied) for part in parts]
     names = [part.name for part in parts]
-    if not _tells(dimension, parts) or len(set(names)) < len(names):
+    if not tells(dimension, parts) or len(set(names)) < len(names):
         return f"its {dimension} are not told apart"
     if sum(sums, Votes()) != votes:
         return f"its {dimension} do not add up to its ballots"

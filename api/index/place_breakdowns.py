@@ -26,6 +26,7 @@ from api.index.breakdown import (
     named_mix,
     part_of,
 )
+from api.index.breaking_down import tells
 from api.index.cells import Cell
 from api.statistics.standardisation import LEAST_COVERED
 
@@ -42,7 +43,7 @@ def breakdowns_of(cells: Sequence[Cell], ballots: int) -> Breakdowns:
     found = {}
     for dimension, join in _JOINS.items():
         parts = join([cell for cell in cells if dimension in cell.breakdowns])
-        if parts and sum(part.n for part in parts) >= LEAST_COVERED * ballots:
+        if tells(dimension, parts) and sum(part.n for part in parts) >= LEAST_COVERED * ballots:
             found[dimension] = parts
     return found
 

@@ -421,6 +421,15 @@ def test_a_places_runs_end_where_those_of_all_its_cells_do() -> None:
     ]
 
 
+def test_a_place_whose_cells_share_no_bound_is_not_told_apart_by_days() -> None:
+    one, other = days((1, 12, 8), (9, 12, 8)), days((9, 12, 8), (16, 12, 8))
+    cells = tuple(first(item("q1", one), item("q2", other)).values())
+    assert all(len(cell.breakdowns[Dimension.DAYS]) > 1 for cell in cells)
+    found = published_figure("unit:u", Period.parse("2026-06"), cells, (), frozenset())
+    assert found is not None
+    assert Dimension.DAYS not in found.breakdowns
+
+
 def test_a_place_is_broken_down_only_where_its_parts_are_four_fifths_of_it() -> None:
     period = Period.parse("2026-06")
     for few, told in ((22, True), (23, False)):
