@@ -13,7 +13,11 @@ from api.statistics.coverage_report import CoverageReport
 from api.statistics.coverage_tasks import Found, KeptCells, Task, run, run_all, tasks
 from api.statistics.synthetic_visits import Consenting, Visits
 
-_MONTHS = [Visits(0.8, 40, 400, 0.86), Consenting(0.8, 200, 0.6, 0.3, 0.5, 0.86), Visits(0.9, 30, 60, 0.7)]
+_MONTHS: list[Visits | Consenting] = [
+    Visits(0.8, 40, 400, 0.86),
+    Consenting(0.8, 200, 0.6, 0.3, 0.5, 0.86),
+    Visits(0.9, 30, 60, 0.7),
+]
 
 
 def test_kept_cells_are_not_drawn_again_and_are_the_same(
