@@ -31,9 +31,11 @@ from api.survey.source_systems import (
 )
 from tests.api.running import PASSWORD
 from tests.api.source_centre import A_MINUTE, PATH, Centre, ballot, source_centre
+from tests.api.test_pages import shoot
 
 if TYPE_CHECKING:
     from api.postgres import EmbeddedPostgres
+    from tests.browser import Axe, NewPage
 
 NOBODY = "hls_" + "A" * 43
 
@@ -222,3 +224,29 @@ def test_the_language_is_the_one_that_is_liked_best(header: str, language: str) 
 
 def test_every_text_for_systems_and_their_page_is_translated() -> None:
     assert [text for text in REFUSALS if gettext_of("vi")(text) == text] == []
+
+
+@pytest.mark.parametrize("lang", ["vi", "en"])
+def test_the_page_can_be_used_by_everybody_on_a_phone(
+    new_page: NewPage, centre: Centre, axe: Axe, lang: str
+) -> None:
+    accounts = Accounts(centre.database)
+    name = f"dung-{lang}"
+    accounts.change_password(name, accounts.create(name, Role.ADMINISTRATOR, actor="t"), PASSWORD)
+    page = new_page(viewport={"width": 390, "height": 844})
+    address = str(centre.client.base_url)
+    page.goto(f"{address}/login?lang={lang}")
+    page.fill("#name", name)
+    page.fill("#password", PASSWORD)
+    page.click("button.main")
+    page.wait_for_selector("nav")
+    page.goto(f"{address}/sources")
+    page.fill("#name", f"cong-{lang}")
+    page.check("#channel-portal")
+    page.click("button.main")
+    token = page.inner_text(".secret code")
+    shoot(page, f"sources-{lang}")
+    assert authenticated(centre.database, token, Action.SUBMIT_BALLOTS).channels == (Channel.PORTAL,)
+    assert axe(page) == ()
+    metrics = page.context.new_cdp_session(page).send("Page.getLayoutMetrics")
+    assert metrics["cssContentSize"]["width"] <= 390
