@@ -6,20 +6,26 @@ ledger's visits, else by its ballots (`Weighting` says which), and within the ce
 visits. Channels are figures of their own and are put together as the formula says. Where a factor has
 several criteria, or the overall figure several factors, the weighted mean of the ends is taken: whoever
 answered one answered the others, so their errors are not taken as independent.
+
+A quarter and a year are made of what their months print: a month in which at most one person said otherwise
+is printed as a bound, and here it counts as one plain group with one on the other side, whether there was one
+or none. Were it counted as it was, the quarter less its other months would tell what the bound does not. The
+price is one ballot of such a month at most.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
 
-from api.disclosure import nearly_unanimous, points, share_text
+from api.disclosure import nearly_unanimous, points
 from api.index import breakdown
 from api.index.breakdown import Breakdowns
 from api.index.cells import PASSIVE, POOLED, QUALITY, SCORED, Cell, added
@@ -54,6 +60,7 @@ class Share:
         lambda_: Weight of the passive scores; 0 where they are not used.
         method: How it was made, by the name in `api.statistics.estimator`, or `combined`.
         weight: Its share in the figure that it is a part of.
+        unsure: Ballots that may lie on either side where every month behind it is printed as a bound; else 0.
     """
 
     value: float
@@ -66,22 +73,25 @@ class Share:
     lambda_: float
     method: str
     weight: float = 1.0
+    unsure: int = 0
 
     @property
     def bounded(self) -> bool:
         """Whether it is printed as a bound, since it would tell what each single person said."""
-        return nearly_unanimous(self.n, self.satisfied)
+        return self.unsure > 0 or nearly_unanimous(self.n, self.satisfied)
 
     def texts(self) -> tuple[str, str, str]:
         """Return value, low and high as 0 to 100, rounded to what so many ballots may tell."""
         if not self.bounded:
             return points(self.value, self.n), points(self.low, self.n), points(self.high, self.n)
         # The ends hold for one more or less, too, or they would give away what the bound does not.
-        one = share_of(1, self.n)
-        most = one.high if one is not None else 1.0
+        unsure = max(1, self.unsure)
+        found = share_of(unsure, self.n)
+        most = found.high if found is not None else 1.0
         if self.satisfied > self.n - self.satisfied:
-            return share_text(self.n, self.satisfied), points(1 - most, self.n), points(1.0, self.n)
-        return share_text(self.n, self.satisfied), points(0.0, self.n), points(most, self.n)
+            least = points(1 - unsure / self.n, self.n)
+            return f"≥{least}", points(1 - most, self.n), points(1.0, self.n)
+        return f"≤{points(unsure / self.n, self.n)}", points(0.0, self.n), points(most, self.n)
 
     def document(self) -> dict[str, str | int]:
         """Return it as text."""
@@ -306,17 +316,11 @@ def _survey(cells: Sequence[Cell], formula: Formula) -> dict[str, Share]:
         factor, _, criterion = question.partition(".")
         asked = [cell for cell in cells if cell.sums.get(f"{question}.n")]
         bases, visits = _bases(asked, f"{question}.n")
-        share = _share(
-            [
-                Stratum(
-                    cell.key,
-                    weight,
-                    Pairs(cell.sums[f"{question}.n"], cell.sums.get(f"{question}.y", 0)),
-                )
-                for cell, weight in zip(asked, bases, strict=True)
-            ],
-            visits,
-        )
+        by_month: dict[date, list[Stratum]] = defaultdict(list)
+        for cell, weight in zip(asked, bases, strict=True):
+            pairs = Pairs(cell.sums[f"{question}.n"], cell.sums.get(f"{question}.y", 0))
+            by_month[cell.month].append(Stratum(f"{cell.month:%Y-%m} {cell.key}", weight, pairs))
+        share = _share_of_months(by_month, visits)
         if share is not None and factor in FACTORS:
             by_factor[factor].append((formula.criterion_weight(criterion), share))
     return {factor: share for factor, items in by_factor.items() if (share := _mean(items)) is not None}
@@ -324,14 +328,14 @@ def _survey(cells: Sequence[Cell], formula: Formula) -> dict[str, Share]:
 
 def _estimate(cells: Sequence[Cell], question: str) -> Share | None:
     bases, visits = _bases(cells, None)
-    strata = []
+    by_month: dict[date, list[Stratum]] = defaultdict(list)
     for cell, weight in zip(cells, bases, strict=True):
         parts = [cell.sums.get(f"{name}.visits", 0) for name in cell.strata]
         whole = sum(parts)
         for name, part in zip(cell.strata, parts, strict=True):
             share = part / whole if whole else 1.0
-            strata.append(_stratum(cell, name, question, weight * share))
-    return _share(strata, visits)
+            by_month[cell.month].append(_stratum(cell, name, question, weight * share))
+    return _share_of_months(by_month, visits)
 
 
 def _stratum(cell: Cell, name: str, question: str, weight: float) -> Stratum:
@@ -375,7 +379,27 @@ def _bases(cells: Sequence[Cell], ballots: str | None) -> tuple[list[float], int
     return [count / total for count in counts], over
 
 
-def _share(strata: Sequence[Stratum], visits: int | None) -> Share | None:
+def _share_of_months(by_month: Mapping[date, Sequence[Stratum]], visits: int | None) -> Share | None:
+    """Estimate a question over months, each of which counts as it is printed."""
+    if len(by_month) == 1:
+        return _share(next(iter(by_month.values())), visits)
+    as_printed: list[Stratum] = []
+    bounds: list[bool] = []
+    for month, strata in sorted(by_month.items()):
+        n = sum(stratum.ballots.n for stratum in strata)
+        satisfied = sum(stratum.ballots.satisfied for stratum in strata)
+        if not nearly_unanimous(n, satisfied):
+            as_printed += strata
+            continue
+        high = satisfied > n - satisfied
+        bounds.append(high)
+        weight = math.fsum(stratum.weight for stratum in strata)
+        as_printed.append(Stratum(f"{month:%Y-%m} bound", weight, Pairs(n, n - 1 if high else 1)))
+    alike = len(bounds) == len(by_month) and len(set(bounds)) == 1
+    return _share(as_printed, visits, unsure=len(bounds) if alike else 0)
+
+
+def _share(strata: Sequence[Stratum], visits: int | None, *, unsure: int = 0) -> Share | None:
     found = estimate(strata, visits)
     if not isinstance(found, Estimated):
         return None
@@ -389,6 +413,7 @@ def _share(strata: Sequence[Stratum], visits: int | None) -> Share | None:
         found.n_eff,
         found.lambda_,
         found.method.value,
+        unsure=unsure,
     )
 
 
@@ -415,6 +440,7 @@ def _mean(items: Iterable[tuple[int, Share]]) -> Share | None:
         min(share.n_eff for share in shares),
         mean(share.lambda_ for share in shares),
         "weighted_mean",
+        unsure=_unsure(shares, max),
     )
 
 
@@ -450,8 +476,17 @@ def _line(channels: Mapping[str, Share], formula: Formula) -> Line:
         1 / math.fsum(weight**2 / share.n_eff for weight, share in pairs),
         math.fsum(weight * share.lambda_ for weight, share in pairs),
         "combined",
+        unsure=_unsure(shares, sum),
     )
     return Line(together, parts)
+
+
+def _unsure(shares: Sequence[Share], together: Callable[[Iterable[int]], int]) -> int:
+    """Return how many ballots of shares put together may lie on either side; 0 where one is no such bound."""
+    sides = {share.satisfied > share.n - share.satisfied for share in shares}
+    if len(sides) > 1 or not all(share.unsure for share in shares):
+        return 0
+    return together(share.unsure for share in shares)
 
 
 def _completeness(cells: Sequence[Cell]) -> Completeness:

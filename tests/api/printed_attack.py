@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from api.disclosure import share_text
+from api.disclosure import nearly_unanimous, share_text
 from api.figure_table import OVERALL, TOGETHER
 from api.index.cells import CONSENTED, OTHERS, POOLED, SCORED, Cell, Item
 from api.index.formula import KIOSK, built_in
@@ -109,12 +109,25 @@ def _printed(
     satisfied = sum(groups[group].satisfied for group in inside)
     assert fact.n == n, f"{fact} has {n} ballots in its places: nobody else is in the sum"
     share = ""  # a mean over questions, or over channels, gives no number of satisfied ballots
-    if fact.about.channel == KIOSK:
+    if fact.about.channel == KIOSK and not _made_of_bounds(inside, groups):
         share = share_text(n, satisfied)
         assert (fact.share[0] in _SIGNS) == (share[0] in _SIGNS), fact
         share = fact.share if fact.share[0] in _SIGNS else share
     name = (f"{fact.about.channel} {fact.about.place}", f"{fact.about.period} {'new' if later else 'first'}")
     return PrintedCell(name, tuple(numbers[group] for group in inside), n, share)
+
+
+def _made_of_bounds(inside: Sequence[_Group], groups: _Groups) -> bool:
+    """Tell whether one of several months is printed as a bound.
+
+    Then the longer period is made of what is printed of its months and tells nothing new
+    (`test_a_longer_period_is_the_same_whatever_is_behind_the_bounds_of_its_months`).
+    """
+    months: dict[date, _Count] = defaultdict(lambda: _Count(0, 0))
+    for group in inside:
+        was = months[group.month]
+        months[group.month] = _Count(was.n + groups[group].n, was.satisfied + groups[group].satisfied)
+    return len(months) > 1 and any(nearly_unanimous(of.n, of.satisfied) for of in months.values())
 
 
 def _small(
