@@ -5,14 +5,18 @@ said the same, a figure tells what each said. `api.statistics.suppression` decid
 month, from the released sums alone, so that an auditor comes to the same decision. It decides once, on the
 first release: were a place opened by a revision, the new print less the old one would tell what was hidden.
 Cells that come later are mute by themselves (`api.index.cells.unanimous`) and so open nothing. A quarter and
-a year are made of the months in which the place itself is printed. The breakdowns of a hidden cell are hidden
-with it, and are in those of no place above it.
+a year are made of the months in which the place itself is printed.
+
+The breakdowns of a cell are printed, and are in those of the places above it, only where the cell itself is
+printed: as the only one of its channel at a place that is not hidden. Parts add up to their cell, and small
+counters that were put together beside a counter with a figure have none: with their sum, the unit less them
+would be what that counter hides, or the number behind its bound.
 """
 
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
@@ -20,7 +24,7 @@ from typing import Any
 
 from api.index.cells import Cell
 from api.index.figures import Figure, figure_of
-from api.index.formula import Formula, choose
+from api.index.formula import KIOSK, Formula, choose
 from api.index.period import Period, Span
 from api.index.place_breakdowns import breakdowns_of
 from api.index.places import ALL, Path
@@ -84,11 +88,24 @@ def published_figure(
     figure = figure_of(place, period, mine, choose(formulas, max(cell.month for cell in mine)))
     if figure is None or figure.completeness.ballots == 0:
         return figure
-    # What is hidden would be the whole's parts less the others'.
-    told = [cell for cell in mine if (cell.month, cell.path[-1]) not in hidden and cell.breakdowns]
+    told = [cell for cell in _printed_alone(mine, hidden) if cell.breakdowns]
     found = breakdowns_of(told, figure.completeness.ballots)
     behind = sum(cell.ballots - cell.in_parts for cell in told) if found else 0
     return replace(figure, breakdowns=found, breakdowns_behind=behind)
+
+
+def _printed_alone(cells: Sequence[Cell], hidden: Hidden) -> list[Cell]:
+    """Return the cells of ratings whose sums stand in a figure that holds no other rating."""
+    at_or_below = Counter(
+        (cell.month, place) for cell in cells if cell.channel == KIOSK for place in cell.path
+    )
+    return [
+        cell
+        for cell in cells
+        if cell.channel == KIOSK
+        and (cell.month, cell.path[-1]) not in hidden
+        and at_or_below[cell.month, cell.path[-1]] == 1
+    ]
 
 
 def documents(cells: Sequence[Cell], formulas: Sequence[Formula], minimum_n: int) -> dict[str, Any]:

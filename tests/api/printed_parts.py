@@ -52,9 +52,14 @@ def small_spots(
     }
     numbers = {group: number for number, group in enumerate(groups)}
     homes = {group: cell for group in groups if (cell := _cell_of(group, at.cells)) is not None}
+    alone = {(cell.month, cell.key) for cell in at.cells if _is_alone(cell, at.cells)}
     cells = []
     for fact in parts:
-        inside = [group for group, cell in homes.items() if _holds(fact, group, cell, hidden)]
+        inside = [
+            group
+            for group, cell in homes.items()
+            if _holds(fact, group, cell, hidden, alone=(cell.month, cell.key) in alone)
+        ]
         votes = sum((groups[group] for group in inside), Votes())
         assert (fact.n, fact.share) == (votes.n, share_text(votes.n, votes.satisfied)), fact
         cells.append(
@@ -99,13 +104,23 @@ def _cell_of(group: _Group, cells: Sequence[Cell]) -> Cell | None:
     return max(mine, key=lambda cell: len(cell.path), default=None)
 
 
-def _holds(fact: Fact, group: _Group, cell: Cell, hidden: Hidden) -> bool:
+def _is_alone(cell: Cell, cells: Sequence[Cell]) -> bool:
+    """Tell whether no other ratings are at or below the place of a cell."""
+    return not any(
+        (other.month, other.channel) == (cell.month, cell.channel)
+        and other.key != cell.key
+        and cell.path[-1] in other.path
+        for other in cells
+    )
+
+
+def _holds(fact: Fact, group: _Group, cell: Cell, hidden: Hidden, *, alone: bool) -> bool:
     """Tell whether a printed part has the ballots of a group in it."""
     kind, _, name = fact.about.channel.partition(" ")
     dimension, spot = Dimension(kind), group.spot
     parts = cell.breakdowns.get(dimension, ())
     printed = {(cell.month, fact.about.place), (cell.month, cell.path[-1])}.isdisjoint(hidden)
-    if not (parts and printed and fact.about.place in cell.path):
+    if not (parts and printed and alone and fact.about.place in cell.path):
         return False
     if cell.month not in Period.parse(fact.about.period).months:
         return False

@@ -407,6 +407,26 @@ def test_what_is_hidden_is_hidden_with_its_parts() -> None:
     assert mine.breakdowns_behind == 0
 
 
+def test_small_counters_beside_a_counter_with_a_figure_are_in_no_breakdown() -> None:
+    """42 of 54 and at least 10 of 11 are 82 % of 65: were the 54 broken down, the eleven all said yes."""
+    small = [
+        item(f"s{number}", {(2 + number, MORNING, "a"): (5, 4), (16 + number, AFTERNOON, "a"): (4, 3)})
+        for number in range(6)
+    ]
+    unanimous = item("q1", {(3, MORNING, "a"): (6, 6), (17, AFTERNOON, "a"): (5, 5)})
+    period = Period.parse("2026-06")
+    for items, n, told in (((*small,), 54, True), ((*small, unanimous), 65, False)):
+        cells = tuple(first(*items).values())
+        together = next(cell for cell in cells if cell.key == "kiosk unit:u")
+        assert (together.ballots, together.satisfied) == (54, 42)
+        assert together.breakdowns.keys() == set(Dimension)
+        for place in UNIT:
+            found = published_figure(place, period, cells, (), hidden_places(cells, N))
+            assert found is not None
+            assert found.completeness.ballots == n
+            assert found.breakdowns == (together.breakdowns if told else {}), place
+
+
 def test_a_places_runs_end_where_those_of_all_its_cells_do() -> None:
     one = days((1, 12, 8), (2, 12, 8), (9, 12, 8), (16, 12, 8))
     other = days((2, 24, 16), (10, 20, 12), (16, 12, 8))
