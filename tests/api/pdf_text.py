@@ -13,9 +13,9 @@ _PAIR: Final = re.compile(rb"<([0-9A-F]{4})> <([0-9A-F]+)>")
 _FONT: Final = re.compile(rb"/(f\d+) (\d+) 0 R")
 _MARK: Final = re.compile(
     rb"(?P<push>\bq\b)|(?P<pop>\bQ\b)|1 0 0 -1 (?P<x>[-\d.]+) (?P<y>[-\d.]+) cm"
-    rb"|/(?P<font>f\d+) [\d.]+ Tf|(?P<text>\((?:\\.|[^\\)])*\))|(?P<end>\bET\b)",
-    re.DOTALL,
+    rb"|/(?P<font>f\d+) [\d.]+ Tf|(?P<text>\()|(?P<end>\bET\b)",
 )
+_PARENTHESIS: Final = re.compile(rb"\\.|[()]", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 _NAMED: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 _SAME_LINE: Final = 2.0
@@ -68,20 +68,31 @@ def _runs(content: bytes, fonts: dict[str, dict[int, str]]) -> list[_Run]:
     x = y = 0.0
     font: dict[int, str] = {}
     text = ""
-    for mark in _MARK.finditer(content):
+    at = 0
+    while (mark := _MARK.search(content, at)) is not None:
+        at = mark.end()
         if mark["x"] is not None:
             x, y = float(mark["x"]), float(mark["y"])
         elif mark["font"] is not None:
             font = fonts[mark["font"].decode()]
         elif mark["text"] is not None:
-            codes = _ESCAPE.sub(_plain, mark["text"][1:-1])
-            text += "".join(
-                font.get(int.from_bytes(codes[at : at + 2]), "") for at in range(0, len(codes), 2)
-            )
+            begun, at = at, _closed(content, at)
+            codes = _ESCAPE.sub(_plain, content[begun : at - 1])
+            text += "".join(font[int.from_bytes(codes[n : n + 2])] for n in range(0, len(codes), 2))
         elif mark["end"] is not None:
-            runs.append(_Run(x, y, text.replace("\u200b", "")))
+            runs.append(_Run(x, y, text))
             text = ""
     return runs
+
+
+def _closed(content: bytes, at: int) -> int:
+    """Return where a string ends that began before `at`: parentheses in pairs stand in it plain."""
+    depth = 1
+    for found in _PARENTHESIS.finditer(content, at):
+        depth += {b"(": 1, b")": -1}.get(found[0], 0)
+        if depth == 0:
+            return found.end()
+    raise AssertionError("a string of the page does not end")
 
 
 def _plain(found: re.Match[bytes]) -> bytes:

@@ -29,6 +29,7 @@ from api.open_data import table_of
 from api.register import Register, Spot
 from api.release_proof import ReleaseEntry, ReleaseProof
 from api.report import Changes, Report, pdf, pictures
+from tests.api.pdf_text import pdf_lines
 
 COLUMNS_OF_TWO = (Column("name", "string", "tên", "name"), Column("n", "integer", "số", "n"))
 MONTH = Period.parse("2026-10")
@@ -130,6 +131,24 @@ def test_a_report_is_the_same_each_time_and_changes_with_its_figures(language: s
     assert one != pdf(replace(report(MIXED), changes=Changes((), "nothing")), language)
     assert b"CreationDate" not in one
     assert len(pictures(report(MIXED), language)) == 2
+
+
+@pytest.mark.parametrize(
+    ("language", "header"), [("vi", "Tỷ lệ hài lòng (%)"), ("en", "Share of satisfied people (%)")]
+)
+def test_the_text_of_a_report_copies_as_it_reads(language: str, header: str) -> None:
+    """A hash with letters between its digits, seen or not, fits no entry of the log."""
+    signed = "\N{EM DASH} hailong/central/tinh " + "Ab3/" * 35
+    printed = report(MIXED)
+    printed = replace(printed, proof=replace(printed.proof, checkpoint=f"origin\n8\nroot\n\n{signed}\n"))
+    lines = pdf_lines(pdf(printed, language))
+    pieces = [piece for line in lines for piece in line]
+    assert header in pieces
+    assert "11" * 32 in pieces
+    assert signed in "".join(pieces), "a line of the checkpoint breaks, and nothing stands where it does"
+    letters = set("".join(pieces))
+    assert not letters & set("\u200b\ufffd\uffff\ufffe")
+    assert not [letter for letter in letters if "\ufb00" <= letter <= "\ufb06"], "a ligature is its letters"
 
 
 def test_counters_are_no_level_of_open_data() -> None:
