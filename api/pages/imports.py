@@ -41,6 +41,7 @@ _MESSAGES: Final = (
     no_op("The columns {first} and {second} are both '{title}': remove one of them."),
     no_op("The workbook is damaged: open it in the spreadsheet program, save it anew and repeat."),
     no_op("The workbook is too large: split it into several."),
+    no_op("The workbook holds far more than its size says: copy its values into a new one and repeat."),
     no_op("The file cannot be read: {reason}."),
     no_op("This is an old Excel file, or one with a password: save it as .xlsx without one and repeat."),
     no_op("The file is empty."),

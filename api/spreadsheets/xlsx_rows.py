@@ -21,8 +21,15 @@ XLSX_HEAD: Final = b"PK\x03\x04"
 OLD_EXCEL_HEAD: Final = b"\xd0\xcf\x11\xe0"
 """Excel before 2007, and newer workbooks with a password."""
 _LARGEST_UNPACKED: Final = 2 << 30
+_SMALL_UNPACKED: Final = 32 << 20
+_MOST_TIMES: Final = 50
+"""Sheets of ballots unpack to 16 to 20 times their size; what was made to fill the memory, to a thousand."""
+MOST_ROWS: Final = 1 << 20
+"""Of a sheet, as the format has it: a row may name any number, and the reader counts up to it."""
 _ROWS_AT_ONCE: Final = 500
 _DAMAGED: Final = "The workbook is damaged: open it in the spreadsheet program, save it anew and repeat."
+_TOO_LARGE: Final = "The workbook is too large: split it into several."
+_SWELLS: Final = "The workbook holds far more than its size says: copy its values into a new one and repeat."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Workbook:
         path: An XLSX file.
 
     Raises:
-        TableRefused: It is none, or unpacks to more than 2 GiB.
+        TableRefused: It is none, or unpacks to more than 2 GiB or than its size bears.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +58,9 @@ class Workbook:
         except (zipfile.BadZipFile, OSError) as error:
             raise TableRefused(_DAMAGED) from error
         if unpacked > _LARGEST_UNPACKED:
-            raise TableRefused("The workbook is too large: split it into several.")
+            raise TableRefused(_TOO_LARGE)
+        if unpacked > max(_SMALL_UNPACKED, _MOST_TIMES * path.stat().st_size):
+            raise TableRefused(_SWELLS)
         self._file = path.open("rb")
         try:
             with warnings.catch_warnings():
@@ -75,7 +84,7 @@ class Workbook:
         """Yield the rows of a sheet that hold something.
 
         Raises:
-            TableRefused: The sheet is damaged.
+            TableRefused: The sheet is damaged, or has more rows than a sheet can have.
         """
         found = self._book.worksheets[sheet.number - 1]
         found.reset_dimensions()  # some programs write a wrong size, which would cut columns off
@@ -92,6 +101,8 @@ class Workbook:
                 raise TableRefused(_DAMAGED) from error
             if not part:
                 return
+            if part[-1].line > MOST_ROWS:
+                raise TableRefused(_TOO_LARGE)
             yield from part
 
 

@@ -163,7 +163,8 @@ class BallotReader:
         if self._bounds is not None:
             if channel is not None and channel not in self._bounds.channels:
                 cells.refuse("channel", Reason.CHANNEL_NOT_OWN)
-            if day is not None and place is not None and not self._is_own(self._bounds, place, day):
+            known = all(fault.reason is not Reason.UNKNOWN_UNIT for fault in cells.faults)
+            if day is not None and place is not None and known and not self._bounds.hold(place, day):
                 cells.refuse("counter" if cells.is_empty("unit") else "unit", Reason.OUTSIDE_AREA)
         if cells.faults or day is None or channel is None or place is None:
             return list(in_order(cells.faults))
@@ -187,10 +188,6 @@ class BallotReader:
 
     def _day(self, value: CellValue) -> date:
         return day_of(value, today=self._today, epoch_1904=self._table.epoch_1904)
-
-    def _is_own(self, bounds: Bounds, unit: str, day: date) -> bool:
-        """Tell whether a unit is within bounds; one that there was not has been refused already."""
-        return bounds.hold(unit, day) or not self._places.has_unit(unit, day)
 
     def _place(self, cells: RowCells, day: date | None) -> tuple[str | None, str | None]:
         """Return the unit and counter of a ballot; the unit is the counter's where only that is given."""

@@ -187,6 +187,16 @@ def write_sheet(ballots: Sequence[dict[str, Any]]) -> bytes:
 
 
 def test_an_area_is_held_against_the_unit_of_each_row(centre: Centre) -> None:
+    with centre.database.transaction() as connection:  # a unit that was closed, with a counter still in it
+        connection.execute("INSERT INTO counters (code) VALUES ('counter-8')")
+        connection.execute(
+            "INSERT INTO organisation_nodes (code, level, name_vi, name_en, valid_from, valid_until) "
+            "VALUES ('u-closed', 'unit', 'u', 'u', '1900-01-01', '2026-01-01')"
+        )
+        connection.execute(
+            "INSERT INTO counter_placements (counter, unit, valid_from) "
+            "VALUES ('counter-8', 'u-closed', '1900-01-01')"
+        )
     answer = centre.send(
         {
             "ballots": [
@@ -195,6 +205,8 @@ def test_an_area_is_held_against_the_unit_of_each_row(centre: Centre) -> None:
                 ballot("a3", unit=None, counter="counter-9"),
                 ballot("a4", unit=None, counter="counter-1"),
                 ballot("a5", unit="nowhere"),
+                ballot("a6", unit=None, counter="counter-8"),
+                ballot("a7", unit="u-closed", counter="counter-8"),
             ]
         },
         "mc-main",
@@ -203,6 +215,8 @@ def test_an_area_is_held_against_the_unit_of_each_row(centre: Centre) -> None:
         (2, "unit", "outside-area"),
         (3, "counter", "outside-area"),
         (5, "unit", "unknown-unit"),
+        (6, "counter", "outside-area"),
+        (7, "unit", "unknown-unit"),
     ]
     assert answer.json()["faults"][0]["reason"] == Fault(2, "", "", "", Reason.OUTSIDE_AREA).message("en")
     assert centre.lines(answer.json()["import_id"]) == {1, 4}

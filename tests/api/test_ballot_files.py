@@ -6,6 +6,7 @@ import datetime as dt
 import random
 import string
 import unicodedata
+import zipfile
 from pathlib import Path
 from typing import Literal
 
@@ -179,6 +180,47 @@ def test_a_file_that_is_none_is_refused_as_a_whole(tmp_path: Path, content: byte
     path = tmp_path / "a"
     path.write_bytes(content)
     with pytest.raises(TableRefused, match=message):
+        read(path)
+
+
+def sheet_of(path: Path, content: str) -> None:
+    """Write a workbook with this in its sheet."""
+    empty = path.with_suffix(".empty")
+    openpyxl.Workbook().save(empty)
+    with zipfile.ZipFile(empty) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for item in source.infolist():
+            of_sheet = item.filename == "xl/worksheets/sheet1.xml"
+            target.writestr(item.filename, _SHEET.format(content) if of_sheet else source.read(item))
+
+
+_SHEET = (
+    '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{}</sheetData>'
+    "</worksheet>"
+)
+
+
+def test_a_workbook_that_was_made_to_fill_the_memory_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    sheet_of(path, "<row/>" * (40 << 20 >> 2))
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(TableRefused, match="far more than its size"):
+        read(path)
+
+
+def test_a_row_with_the_number_of_no_sheet_is_not_counted_up_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.xlsx"
+    titles = "".join(
+        f'<c r="{letter}1" t="inlineStr"><is><t>{title}</t></is></c>'
+        for letter, title in zip("ABC", ("Ngày", "Đơn vị", "Thái độ giao tiếp lịch sự"), strict=True)
+    )
+    head, number = f'<row r="1">{titles}</row>', 2_000_000_000
+    monkeypatch.setattr("api.spreadsheets.xlsx_rows.MOST_ROWS", 5000)
+    sheet_of(path, head + '<row r="5000"/>')
+    assert read(path) == ([], [])
+    sheet_of(path, f'{head}<row r="{number}"/>')
+    with pytest.raises(TableRefused, match="too large"):
         read(path)
 
 
