@@ -27,6 +27,7 @@ from api.pages.rendering import no_op
 from api.pages.uploads import LARGEST_BODY_BYTES, kept
 
 KEPT_S: Final = 900.0
+_SLACK_S: Final = 1.0
 _MOST_FILES: Final = 16
 _MOST_BYTES: Final = 2 * LARGEST_BODY_BYTES
 
@@ -60,6 +61,7 @@ class TriedFiles:
         self._lock = threading.Lock()
         self._files: dict[str, TriedFile] = {}
         self._folder: Path | None = None
+        self._waker: threading.Timer | None = None
 
     def keep(self, path: Path, name: str, account: str) -> str:
         """Keep a copy of a file for an account, in place of the one that it had.
@@ -80,9 +82,8 @@ class TriedFiles:
             copy = self._folder / token
             shutil.copyfile(path, copy)
             self._files[token] = TriedFile(copy, name, account, size, time.monotonic() + self._kept_s)
-        waker = threading.Timer(self._kept_s + 1, self.forget_old)
-        waker.daemon = True
-        waker.start()
+            if self._waker is None:
+                self._wake_later()
         return token
 
     @contextlib.contextmanager
@@ -104,9 +105,12 @@ class TriedFiles:
             found.path.unlink(missing_ok=True)
 
     def forget_old(self) -> None:
-        """Erase what has been kept long enough."""
+        """Erase what has been kept long enough, and come again for the rest."""
         with self._lock:
             self._forget_old()
+            self._waker = None
+            if self._files:
+                self._wake_later()
 
     @property
     def size_bytes(self) -> int:
@@ -117,6 +121,13 @@ class TriedFiles:
         now = time.monotonic()
         for token in [key for key, found in self._files.items() if found.until_s <= now]:
             self._erase(token)
+
+    def _wake_later(self) -> None:
+        """Start the one thread that waits for the oldest file, however often files are tried."""
+        oldest_s = min(found.until_s for found in self._files.values())
+        self._waker = threading.Timer(max(0.0, oldest_s - time.monotonic()) + _SLACK_S, self.forget_old)
+        self._waker.daemon = True
+        self._waker.start()
 
     def _erase(self, token: str) -> None:
         self._files.pop(token).path.unlink(missing_ok=True)

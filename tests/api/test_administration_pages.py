@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -112,12 +113,19 @@ def test_a_tree_is_tried_first_and_then_taken(client: httpx.Client, database: Da
     assert [leaf["what"] for leaf in leaves(database, "organisation-import")] == ["tree"]
 
 
+def waiting() -> set[threading.Thread]:
+    """Return the threads that only wait for a time."""
+    return {thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)}
+
+
 def test_tried_files_are_few_small_and_gone_in_time(tmp_path: Path) -> None:
     file = tmp_path / "tệp.csv"
     file.write_text("mã;cấp\n")
     files = TriedFiles(kept_s=0.3)
+    before = waiting()
     tokens = [files.keep(file, file.name, f"người {number}") for number in range(17)]
     assert [bool(token) for token in tokens] == [True] * 16 + [False]
+    assert len(waiting() - before) == 1, "one waits, however often files are tried"
     with files.taken(tokens[0], "người 0") as found:
         assert (found.path.read_text(), found.name) == (file.read_text(), "tệp.csv")
         assert found.path.parent.stat().st_mode & 0o077 == 0
