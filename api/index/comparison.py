@@ -32,7 +32,7 @@ from api.index.figures import Figure, Share
 from api.index.formula import KIOSK
 from api.index.period import Period, Span
 from api.index.reading import Reading, Standing
-from api.statistics.mover import combined
+from api.statistics import mover
 from api.statistics.standardisation import LEAST_COVERED
 from api.statistics.wilson import NORMAL
 
@@ -167,10 +167,8 @@ def difference(mine: Share | Like, other: Share | Like, together: int = 1) -> Be
         together: How many differences shall hold at once.
     """
     wider = NormalDist().inv_cdf(1 - _ERROR / 2 / max(1, together)) / NORMAL
-    value = mine.value - other.value
-    below = math.hypot(mine.value - mine.low, other.high - other.value) * wider
-    above = math.hypot(mine.high - mine.value, other.value - other.low) * wider
-    return Between(value, max(-1.0, value - below), min(1.0, value + above), min(mine.n, other.n))
+    value, low, high = mover.difference(mine, other, wider=wider)
+    return Between(value, max(-1.0, low), min(1.0, high), min(mine.n, other.n))
 
 
 def standardised(
@@ -190,7 +188,7 @@ def standardised(
     keys = sorted(weights)
     whole = sum(weights.values())
     shares = [mine[key] for key in keys]
-    value, low, high = combined(
+    value, low, high = mover.combined(
         np.array([weights[key] / whole for key in keys]),
         np.array([share.value for share in shares]),
         np.array([share.low for share in shares]),
