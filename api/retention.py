@@ -22,6 +22,7 @@ from api.errors import ApiError, ErasurePending, RetentionInvalid
 from api.physical import RewriteRule, flush_wal, maintenance, powers, rewrite, size_mb
 from api.schema import next_month
 from api.settings import Settings
+from api.survey.import_reports import forget_old_reports
 from inference.signal import Code
 
 SHORTEST_SIGNAL_DAYS: Final = 62
@@ -165,6 +166,8 @@ class Retention:
                 if result.removed:
                     _log.info("retention", category=rule.category, removed=result.removed, trial=trial)
             if not trial:
+                with connection.transaction():
+                    forget_old_reports(connection)
                 gone = {result.category for result in results if result.removed}
                 tables = {str(rule.table) for rule in self._rules if rule.category in gone and rule.table}
                 self._clear(connection, tables & _REWRITTEN)

@@ -28,7 +28,7 @@ from api.spreadsheets.faults import Fault, Reason, shortened
 from api.spreadsheets.tables import Row, Table, open_table
 from api.survey.ballot_rows import COLUMNS, BallotReader, BallotRow, RowsHash
 from api.survey.channels import Channel
-from api.survey.import_reports import forget_old_reports, report_of
+from api.survey.import_reports import report_of
 from api.survey.questionnaire import DEFAULT, questionnaire_of, register
 from api.survey.source_systems import Delivery, bounds_of
 from api.trends import local_today
@@ -379,4 +379,3 @@ def _keep_report(connection: Connection, taking: _Taking, table: Table, *, by_fi
         "UPDATE ballot_imports SET report = %s::jsonb WHERE import_id = %s",
         (report.model_dump_json(), taking.import_id),
     )
-    forget_old_reports(connection)
