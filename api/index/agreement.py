@@ -7,11 +7,14 @@ voted. So a gap is a reason to look at the calibration, and no error by itself.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from api.database import Database
-from api.disclosure import Disclosure
+from api.disclosure import Disclosure, nearly_unanimous
+from api.index.breakdown import Votes
 from api.index.cells import PASSIVE, SCORED, Cell
 from api.index.figures import Share
 from api.index.formula import KIOSK
@@ -20,6 +23,7 @@ from api.index.publication import hidden_places
 from api.index.releases import kept_cells
 from api.interval import Mean, mean_of, share_of
 from api.schema import PPM
+from api.statistics.estimator import Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,7 @@ def agreement(
 
 
 def _of(place: str, cells: Sequence[Cell], disclosure: Disclosure) -> Agreement:
-    n = sum(cell.ballots for cell in cells)
-    satisfied = sum(cell.sums.get(f"{name}.y.overall", 0) for cell in cells for name in cell.strata)
+    plain = _plain(cells)
     measured = [cell for cell in cells if cell.sums.get(f"{PASSIVE}.n") and f"{SCORED}.f" in cell.sums]
 
     def total(key: str, extra: str) -> int:
@@ -76,13 +79,44 @@ def _of(place: str, cells: Sequence[Cell], disclosure: Disclosure) -> Agreement:
 
     scored = total("n", f"{SCORED}.n")
     mean = mean_of(scored, total("f", f"{SCORED}.f") / PPM, total("ff", f"{SCORED}.ff") / PPM**2)
-    plain = share_of(satisfied, n)
     versions = frozenset[int]().union(*(cell.basis.calibrations for cell in measured))
     return Agreement(
         place,
-        None
-        if plain is None or not disclosure.enough(n)
-        else Share(plain.value, plain.low, plain.high, n, satisfied, 0, float(n), 0.0, "wilson"),
+        plain if plain is not None and disclosure.enough(plain.n) else None,
         mean if disclosure.enough(scored) else None,
         tuple(sorted(versions)),
+    )
+
+
+def _plain(cells: Sequence[Cell]) -> Share | None:
+    """Return the share of ballots as cast; of several months each counts as it is printed.
+
+    A month that is printed as a bound has one on the other side here, as in `api.index.figures`: else the
+    quarter less its other months would tell what the bound does not.
+    """
+    by_month: dict[date, Votes] = defaultdict(Votes)
+    for cell in cells:
+        by_month[cell.month] += Votes(cell.ballots, cell.satisfied)
+    whole, bounds = Votes(), list[bool]()
+    for votes in by_month.values():
+        if len(by_month) > 1 and nearly_unanimous(votes.n, votes.satisfied):
+            bounds.append(votes.satisfied > votes.n - votes.satisfied)
+            whole += Votes(votes.n, votes.n - 1 if bounds[-1] else 1)
+        else:
+            whole += votes
+    mean = share_of(whole.satisfied, whole.n)
+    if mean is None:
+        return None
+    alike = len(bounds) == len(by_month) and len(set(bounds)) == 1
+    return Share(
+        mean.value,
+        mean.low,
+        mean.high,
+        whole.n,
+        whole.satisfied,
+        0,
+        float(whole.n),
+        0.0,
+        Method.WILSON.value,
+        unsure=len(bounds) if alike else 0,
     )
