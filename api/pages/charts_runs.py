@@ -7,6 +7,7 @@ by a shade over the days that may be the one; a level is a line over the days th
 from __future__ import annotations
 
 import functools
+import textwrap
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 RUNS_SIZES: Final = {"wide": (9.6, 3.6), "narrow": (4.3, 3.4)}
 _MOST_LABELS: Final = {"wide": 12, "narrow": 5}
+_LINE_LETTERS: Final = {"wide": 120, "narrow": 42}
+"""Letters that a line below the axis has room for."""
+_INDENT: Final = "\N{NO-BREAK SPACE}" * 4
+"""Browsers drop plain spaces at the beginning of a line."""
 _PALE: Final = "#8bb9d8"
 _SHADE: Final = "#f6e3d3"
 
@@ -106,9 +111,15 @@ def _draw(axes: Axes, chart: RunsChart, size: str) -> None:
     words = [f"▲ {chart.marks_text}"] if chart.marks else []
     words += [f"■ {chart.span_text}"] if chart.spans else []
     if words:
-        axes.set_xlabel(("\n" if size == "narrow" else "   ").join(words), color=OTHER, loc="left")
+        axes.set_xlabel(_legend(words, size), color=OTHER, loc="left")
     if not chart.dots:
         axes.text(sum(axes.get_xlim()) / 2, sum(axes.get_ylim()) / 2, chart.empty, ha="center", color=QUIET)
+
+
+def _legend(words: list[str], size: str) -> str:
+    """Return what marks and shades mean, in lines that the chart's width holds: what is longer is cut off."""
+    lines = words if size == "narrow" else ["   ".join(words)]
+    return "\n".join(textwrap.fill(line, _LINE_LETTERS[size], subsequent_indent=_INDENT) for line in lines)
 
 
 def _dress(axes: Axes, chart: RunsChart, size: str) -> None:

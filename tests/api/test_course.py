@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.textpath import TextPath
 
 from api.actions_effect import effect_of
 from api.index.breakdown import Dimension, Part
@@ -27,6 +29,9 @@ from api.index.course import (
 from api.index.figures import Completeness, Figure, Line, Share, Versions, Weighting
 from api.index.period import Period, Span
 from api.index.reading import Reading, Standing
+from api.pages.charts_runs import RUNS_SIZES, runs_svg
+from api.pages.course_views import Followed, runs_chart
+from api.pages.period_choice import choose_period
 from api.statistics.change_dating import dated
 from api.statistics.change_points import DayShare, DaysInvalid, Direction
 from api.statistics.mover import difference
@@ -324,6 +329,21 @@ def test_an_action_is_held_against_the_days_since_the_last_change() -> None:
     )
     assert effect_of((), plain[-1].last, plain, found) is None, "nothing after it yet"
     assert effect_of((), noted, plain[:52], None) is None
+
+
+@pytest.mark.parametrize("size", RUNS_SIZES)
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_no_line_of_a_chart_of_days_is_longer_than_the_chart(language: str, size: str) -> None:
+    """What is longer is cut off. Measured in DejaVu Sans, the widest of the fonts that may be there."""
+    runs = tuple(runs_of_days((28, 26), 15) + runs_of_days((28, 10), 15, 15))
+    view = choose_period("2026-06", [MONDAY, date(2026, 7, 1)], [], date(2026, 8, 1), language)
+    followed = Followed((), runs, changes_of(runs))
+    drawn = runs_svg(runs_chart(followed, view, Step.DAY, [runs[20].first], language), size).decode()
+    lines = re.findall(r"fill: #a04500\"[^>]*? (?:x=\"|transform=\"translate\()([\d.]+)[^>]*>([^<]+)<", drawn)
+    assert len(lines) == {"wide": 1, "narrow": 3}[size], "what was done, and the days of a change"
+    for left, text in lines:
+        right = float(left) + TextPath((0, 0), text, size=10.5).get_extents().x1
+        assert right < RUNS_SIZES[size][0] * 72, text
 
 
 def runs_of_days(figure: tuple[int, int], count: int, start: int = 0) -> list[Run]:
