@@ -30,7 +30,7 @@ from api.index.publication import documents, newest
 from api.index.releases import REVISION
 from api.index.revisions import LATER, due, may_be_broken_down_again, may_come_later
 from api.log import Kind
-from api.schema import ppm
+from api.schema import next_month, ppm
 from api.statistics.errors import StatisticsError
 
 SUMS: Final = "index sums"
@@ -221,14 +221,21 @@ class IndexAudit:
         return sums
 
     def _set_aside_rightly(self, cell: Cell, minimum_n: int) -> bool:
-        if len({member.counter for member in cell.members}) < len(cell.members):
-            return True  # a counter that moved is judged over both its parts, of which one may lie elsewhere
         for member in cell.members:
+            if self._counts_elsewhere(member, cell.month):
+                continue  # the release judged all days of the counter; what it knew of the others is not here
             mine = self._of(member)
             scored = Counter(day for day, item in mine if item.signal.overall.score is not None)
             if member.set_aside != scores_to_set_aside(scored, minimum_n):
                 return False
         return True
+
+    def _counts_elsewhere(self, member: Member, month: date) -> bool:
+        """Tell whether a counter sent signals in a month beside its days in a cell: it may have moved."""
+        return any(
+            month <= day < next_month(month) and not member.first <= day < member.until
+            for day, _ in self._signals.get(member.counter, ())
+        )
 
     def _erased_of(self, cell: Cell) -> int:
         return sum(

@@ -381,6 +381,21 @@ def test_days_whose_scores_were_to_be_set_aside_are_found(seed: int) -> None:
         assert ok or "set aside" in found.detail
 
 
+def test_scores_of_a_counter_that_moved_to_another_cell_are_held_to_no_rule_of_one_part(seed: int) -> None:
+    """The release judged all days of the counter: with the four of another unit they are thirteen."""
+    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    days = [3] * 5 + [4] * 4 + [20] * 4
+    exported = [
+        ExportedSignal(Signal.model_validate(_signal(rng, "q1", day=day)), number, None)
+        for number, day in enumerate(days)
+    ]
+    (cell,) = first(item("q1", FULL, others={"signals": 9})).values()
+    member = replace(cell.members[0], first=MONTH, until=MONTH.replace(day=11), as_of=8)
+    released = Released(((replace(cell, members=(member,)), N),), (), {})
+    found = IndexAudit(released, exported, LedgerRecount(()), erased={}, kept_from=None).sums()
+    assert found.ok, found.detail
+
+
 def _signal(rng: random.Random, counter: str, *, day: int) -> dict[str, Any]:
     start = datetime.fromisoformat(f"2026-06-{day:02d}T09:00:00+07:00")
     made = signal(rng, counter, start=start, score=0.7)
