@@ -10,7 +10,7 @@ answered one answered the others, so their errors are not taken as independent.
 A quarter and a year are made of what their months print: a month in which at most one person said otherwise
 is printed as a bound, and here it counts as one plain group with one on the other side, whether there was one
 or none. Were it counted as it was, the quarter less its other months would tell what the bound does not. The
-price is one ballot of such a month at most.
+price is one ballot of such a month at most. Channels together are made of what the channels print likewise.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from api.index.formula import CHANNELS, FACTORS, KIOSK, Formula
 from api.index.period import Period
 from api.interval import Mean, share_of
 from api.schema import PPM
-from api.statistics.estimator import Estimated, Pairs, Passive, Stratum, estimate
+from api.statistics.estimator import Estimated, Method, Pairs, Passive, Stratum, estimate
 from api.statistics.mover import combined
 
 _RATIO_DIGITS: Final = 4
@@ -457,7 +457,7 @@ def _line(channels: Mapping[str, Share], formula: Formula) -> Line:
     }
     if len(names) == 1:
         return Line(channels[names[0]], parts)
-    shares = [channels[name] for name in names]
+    shares = [_as_printed(channels[name]) for name in names]
     value, low, high = combined(
         np.array(weights),
         np.array([share.value for share in shares]),
@@ -479,6 +479,28 @@ def _line(channels: Mapping[str, Share], formula: Formula) -> Line:
         unsure=_unsure(shares, sum),
     )
     return Line(together, parts)
+
+
+def _as_printed(share: Share) -> Share:
+    """Return what channels together are made of: a bound counts as one plain group, one on the other side."""
+    if share.unsure or not share.bounded:
+        return share
+    satisfied = share.n - 1 if share.satisfied > share.n - share.satisfied else 1
+    plain = share_of(satisfied, share.n)
+    if plain is None:
+        return share
+    return Share(
+        plain.value,
+        plain.low,
+        plain.high,
+        share.n,
+        satisfied,
+        0,
+        float(share.n),
+        0.0,
+        Method.WILSON.value,
+        unsure=1,
+    )
 
 
 def _unsure(shares: Sequence[Share], together: Callable[[Iterable[int]], int]) -> int:

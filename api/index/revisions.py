@@ -51,8 +51,8 @@ def due(new: Cell, old: Cell, minimum_n: int) -> bool:
 
 
 def may_come_later(cell: Cell, before: Iterable[Cell]) -> bool:
-    """Tell whether a cell may come after the first release of its month, beside those that were there."""
-    there = list(before)
+    """Tell whether a cell may come after the first release of its month, beside those of its channel."""
+    there = [item for item in before if item.channel == cell.channel]
     for place in cell.path:
         first = [item.printed_first for item in there if place in item.path]
         n, satisfied = sum(of[0] for of in first), sum(of[1] for of in first)
