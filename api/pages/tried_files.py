@@ -22,7 +22,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from fastapi import UploadFile
 
-from api.errors import TableRefused
+from api.errors import ImportRunning, TableRefused
 from api.pages.rendering import no_op
 from api.pages.uploads import LARGEST_BODY_BYTES, kept
 
@@ -82,13 +82,14 @@ class TriedFiles:
             copy = self._folder / token
             shutil.copyfile(path, copy)
             self._files[token] = TriedFile(copy, name, account, size, time.monotonic() + self._kept_s)
-            if self._waker is None:
-                self._wake_later()
+            self._wake_later()
         return token
 
     @contextlib.contextmanager
     def taken(self, token: str, account: str) -> Iterator[TriedFile]:
         """Give a file back to the account that tried it, once; it is erased afterwards.
+
+        Where another import runs, the file waits with the same token: the person is told to repeat.
 
         Raises:
             TableRefused: It is not kept, or not any more, or is somebody else's.
@@ -99,18 +100,26 @@ class TriedFiles:
             if found is None or found.account != account:
                 raise TableRefused(no_op("This file is no longer kept: choose it again."))
             del self._files[token]
+        waits = False
         try:
             yield found
+        except ImportRunning:
+            waits = True
+            with self._lock:
+                self._files[token] = found
+                self._forget_old()
+                self._wake_later()
+            raise
         finally:
-            found.path.unlink(missing_ok=True)
+            if not waits:
+                found.path.unlink(missing_ok=True)
 
     def forget_old(self) -> None:
         """Erase what has been kept long enough, and come again for the rest."""
         with self._lock:
             self._forget_old()
             self._waker = None
-            if self._files:
-                self._wake_later()
+            self._wake_later()
 
     @property
     def size_bytes(self) -> int:
@@ -124,6 +133,8 @@ class TriedFiles:
 
     def _wake_later(self) -> None:
         """Start the one thread that waits for the oldest file, however often files are tried."""
+        if self._waker is not None or not self._files:
+            return
         oldest_s = min(found.until_s for found in self._files.values())
         self._waker = threading.Timer(max(0.0, oldest_s - time.monotonic()) + _SLACK_S, self.forget_old)
         self._waker.daemon = True

@@ -23,7 +23,7 @@ OLD_EXCEL_HEAD: Final = b"\xd0\xcf\x11\xe0"
 _LARGEST_UNPACKED: Final = 2 << 30
 _SMALL_UNPACKED: Final = 32 << 20
 _MOST_TIMES: Final = 50
-"""Sheets of ballots unpack to 16 to 20 times their size; what was made to fill the memory, to a thousand."""
+"""Sheets of ballots unpack to 13 to 20 times their size; what was made to fill the memory, to a thousand."""
 MOST_ROWS: Final = 1 << 20
 """Of a sheet, as the format has it: a row may name any number, and the reader counts up to it."""
 _ROWS_AT_ONCE: Final = 500

@@ -17,6 +17,7 @@ import pytest
 from api.accounts import Accounts
 from api.authorization import HUMAN_ROLES, Role
 from api.database import Database
+from api.errors import ImportRunning
 from api.index.formula import REFUSALS, as_toml, built_in, decided_formulas, kept_formulas, parse
 from api.language import gettext_of
 from api.organisation.sampling import find_plan, verify_sample
@@ -121,11 +122,13 @@ def waiting() -> set[threading.Thread]:
 def test_tried_files_are_few_small_and_gone_in_time(tmp_path: Path) -> None:
     file = tmp_path / "tệp.csv"
     file.write_text("mã;cấp\n")
-    files = TriedFiles(kept_s=0.3)
+    files = TriedFiles(kept_s=1.0)
     before = waiting()
     tokens = [files.keep(file, file.name, f"người {number}") for number in range(17)]
     assert [bool(token) for token in tokens] == [True] * 16 + [False]
     assert len(waiting() - before) == 1, "one waits, however often files are tried"
+    with pytest.raises(ImportRunning), files.taken(tokens[0], "người 0"):
+        raise ImportRunning("Another import of ballots runs: repeat this one in a moment.")
     with files.taken(tokens[0], "người 0") as found:
         assert (found.path.read_text(), found.name) == (file.read_text(), "tệp.csv")
         assert found.path.parent.stat().st_mode & 0o077 == 0
