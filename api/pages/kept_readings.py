@@ -1,7 +1,8 @@
 """Readings of the index, kept until something is released: every page and chart of a period needs the same.
 
 A figure follows from released cells alone, so it is the same until a month is released (again), and outlives
-the day. A place without one is read from its shown days, and that is kept until a day is released or over.
+the day. A place without one is read from its shown days, and that is kept until a day is released or over, or
+the organisation changes.
 Two readers of one period do not both work it out: the second waits for what the first one finds.
 """
 
@@ -26,7 +27,8 @@ _OF_CELLS: Final = frozenset({Standing.FIGURE, Standing.WITHHELD})
 """What released cells decide; anything else may change with a released day."""
 _STAMP: Final = (
     "SELECT (SELECT coalesce(max(log_index), -1) FROM index_cells), (SELECT count(*) FROM index_cells), "
-    "(SELECT count(*) FROM index_formulas), (SELECT coalesce(max(log_index), -1) FROM releases)"
+    "(SELECT count(*) FROM index_formulas), (SELECT coalesce(max(log_index), -1) FROM releases), "
+    "(SELECT coalesce(max(log_index), -1) FROM organisation_imports)"
 )
 _Readings = dict[tuple[str, Period], Reading]
 
@@ -37,11 +39,11 @@ class _Stamp:
 
     Attributes:
         cells: The newest released cells, the formulas, and the fewest people behind a figure.
-        days: The newest released days, and the rule of the day.
+        days: The newest released days, the tree that says whose they are, and the rule of the day.
     """
 
     cells: tuple[int, ...]
-    days: tuple[int, Disclosure]
+    days: tuple[int, int, Disclosure]
 
 
 @dataclass(slots=True)
@@ -133,8 +135,8 @@ class KeptReadings:
         with self._database.transaction() as connection:
             row = connection.execute(_STAMP).fetchone()
         assert row is not None  # noqa: S101 - a SELECT of subqueries gives a row
-        *cells, days = map(int, row)
-        return _Stamp((*cells, disclosure.minimum_n), (days, disclosure))
+        *cells, days, tree = map(int, row)
+        return _Stamp((*cells, disclosure.minimum_n), (days, tree, disclosure))
 
 
 def _found(kept: _Kept, places: Sequence[str], period: Period) -> dict[str, Reading]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,6 +20,7 @@ from api.index.period import Period, Span
 from api.index.reading import Reading, Standing, read_course, read_places, released_places
 from api.index.releases import release_month
 from api.metrics import Metrics
+from api.organisation.tree_import import import_tree
 from api.pages import ahead, kept_readings
 from api.pages.kept_readings import KeptReadings
 from api.pages.rendering import Pages
@@ -99,6 +101,22 @@ def test_a_release_and_another_rule_begin_anew(
 
     readings.read(["all"], JUNE, replace(DISCLOSURE, minimum_n=11))
     assert len(counted.asked) == 3
+
+
+def test_what_stands_on_days_follows_a_counter_that_moves(
+    database: Database, readings: KeptReadings, tmp_path: Path
+) -> None:
+    assert shown_days(database, ["quay-2"], MONTH, DISCLOSURE)
+    before = readings.read([FIGURED, "unit:moi"], JUNE, DISCLOSURE)
+    assert before["unit:moi"].standing is Standing.NOTHING
+    tree = tmp_path / "tree.csv"
+    head = "mã;cấp;tên;tên tiếng anh;trực thuộc;từ ngày;đến ngày;kế tiếp"
+    rows = ("tinh;province;Tỉnh;;;;;", "moi;unit;Một cửa Mới;;tinh;;;", "quay-2;counter;;;moi;01/06/2026;;")
+    tree.write_text("\n".join((head, *rows)), "utf-8")
+    assert import_tree(database, tree, actor="lan").faults == ()
+    after = readings.read([FIGURED, "unit:moi"], JUNE, DISCLOSURE)
+    assert after["unit:moi"].standing is Standing.UNCALIBRATED
+    assert after == read_places(database, [FIGURED, "unit:moi"], JUNE, DISCLOSURE)
 
 
 def test_a_course_is_read_once(database: Database, readings: KeptReadings, counted: Counted) -> None:
