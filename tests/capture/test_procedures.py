@@ -203,3 +203,9 @@ def test_the_choice_by_touch(
     assert fits(citizen, screen)
     assert axe(citizen) == ()
     shoot(citizen, f"rating-procedure-{language}")
+    citizen.evaluate("document.forms[0].noValidate = true")  # as a browser that checks nothing itself
+    citizen.locator("form button[type=submit]").tap()
+    citizen.get_by_role("alert").wait_for()
+    citizen.get_by_text(f"{words[1]}: {COPY.name(language)}").wait_for()
+    assert fits(citizen, screen), "what is missing pushes the buttons off the screen"
+    assert axe(citizen) == ()
