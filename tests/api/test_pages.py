@@ -136,14 +136,16 @@ def test_first_login_must_change_the_password(new_page: NewPage, dsn: str, axe: 
         page.fill("#new", PASSWORD)
         page.click("button.main")
         assert page.inner_text("h1") == "Đơn vị và quầy"
-        page.click("text=Tài khoản")
+        page.click("summary:has-text('Quản trị')")
+        page.get_by_role("link", name="Tài khoản", exact=True).click()
         page.fill("#name", "lan")
         page.fill("#areas", "ha-noi")
         page.click("button.main")
         assert page.locator(".secret code").count() == 1
         assert axe(page) == ()
         shoot(page, "users-vi")
-        page.click("text=Máy tại quầy")
+        page.click("summary:has-text('Quản trị')")
+        page.get_by_role("link", name="Máy tại quầy", exact=True).click()
         page.fill("#counters", "quay-1 quay-2")
         page.click("button.main")
         assert len(page.inner_text(".secret code")) > 30

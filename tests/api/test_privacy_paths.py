@@ -72,8 +72,12 @@ def walk(page: Page, found: Console, row: Row) -> str:
         if step == FIRST_RECORD:
             target = page.locator("main tbody th a").first
         else:
-            link = page.get_by_role("link", name=step, exact=True)
-            target = (link if link.count() else page.get_by_role("button", name=step, exact=True)).first
+            named = [
+                page.get_by_role("link", name=step, exact=True),
+                page.get_by_role("button", name=step, exact=True),
+            ]
+            fold = page.locator("summary").get_by_text(step, exact=True)
+            target = next((found for found in (*named, fold) if found.count()), fold).first
         if target.count() == 0:
             return f"nothing to click named '{step}' on {page.url}"
         target.click()
