@@ -36,6 +36,7 @@ PHONE = {"width": 390, "height": 844}
 CHOSEN = f"/comparison?place=unit:trung-tam&place=unit:cho-moi&place=counter:{SIGNAL_COUNTER}"
 WORDS = {"vi": ("không phải xếp hạng", "không phải SIPAS"), "en": ("not a ranking", "not SIPAS")}
 TABLES = {"comparison": CHOSEN, "signals": "/signals", "open data": "/open-data", "budget": "/privacy/budget"}
+TABLES |= {"organisation": "/organisation?node=song-ho"}
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,17 @@ def test_the_pages_are_readable_on_a_phone(
         assert "SIPAS" in page.inner_text("footer")
     page.goto(found.page(CHOSEN))
     assert all(word.lower() in page.inner_text("body").lower() for word in WORDS[lang])
+
+
+def test_an_edge_of_many_counters_can_be_revoked_without_scrolling_sideways(
+    new_page: NewPage, found: ProvinceConsole
+) -> None:
+    page = new_page(viewport={"width": 1280, "height": 800})
+    log_in_anybody(page, found, ADMINISTRATOR)
+    page.goto(found.page("/edges"))
+    boxes = [button.bounding_box() for button in page.locator("main td button").all()]
+    assert len(boxes) == len(UNITS)
+    assert all(box is not None and box["x"] + box["width"] < 1280 for box in boxes)
 
 
 def test_a_signal_is_never_a_share_of_the_comparison(new_page: NewPage, found: ProvinceConsole) -> None:
