@@ -2,9 +2,11 @@
 
 The cells have enough people each, so no sum of them is about a few. What remains is unanimity: where all
 said the same, a figure tells what each said. `api.statistics.suppression` decides on the table of every
-month, from the released sums alone, so that an auditor comes to the same decision. It decides once, on the
+month, from the released sums alone, so that an auditor comes to the same decision. Channels are printed by
+themselves, so each has a table of its own; what one of them hides is hidden in all. Channels together are
+made of what each prints (`api.index.figures`) and need no table. It decides once, on the
 first release: were a place opened by a revision, the new print less the old one would tell what was hidden.
-Cells that come later are mute by themselves (`api.index.cells.unanimous`) and so open nothing. A quarter and
+Cells that come later are mute by themselves (`api.index.revisions.may_come_later`) and so open nothing. A quarter and
 a year are made of the months in which the place itself is printed.
 
 The breakdowns of a cell are printed, and are in those of the places above it, only where the cell itself is
@@ -52,14 +54,17 @@ def hidden_places(cells: Iterable[Cell], minimum_n: int) -> Hidden:
         by_month[cell.month].append(cell)
     hidden: set[tuple[date, str]] = set()
     for month, mine in by_month.items():
-        first = ((cell, *cell.printed_first) for cell in mine)
-        groups = tuple((cell.key, cell.path, n, satisfied) for cell, n, satisfied in first if n)
-        if groups:
-            hidden |= {(month, place) for place in _hidden_in(month, groups, minimum_n)}
+        by_channel: dict[str, list[_Group]] = defaultdict(list)
+        for cell in mine:
+            n, satisfied = cell.printed_first
+            if n:
+                by_channel[cell.channel].append((cell.key, cell.path, n, satisfied))
+        for groups in by_channel.values():
+            hidden |= {(month, place) for place in _hidden_in(month, tuple(groups), minimum_n)}
     return frozenset(hidden)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _hidden_in(month: date, groups: tuple[_Group, ...], minimum_n: int) -> frozenset[str]:
     decided = suppression.suppress(_table(groups, month), Rule(fewest=minimum_n)).by_name()
     return frozenset(place for (place, _), verdict in decided.items() if verdict in HIDDEN)
