@@ -6,8 +6,8 @@ month, from the released sums alone, so that an auditor comes to the same decisi
 themselves, so each has a table of its own; what one of them hides is hidden in all. Channels together are
 made of what each prints (`api.index.figures`) and need no table. It decides once, on the
 first release: were a place opened by a revision, the new print less the old one would tell what was hidden.
-Cells that come later are mute by themselves (`api.index.revisions.may_come_later`) and so open nothing. A quarter and
-a year are made of the months in which the place itself is printed.
+Cells that come later are mute by themselves (`api.index.revisions.may_come_later`) and so open nothing. A
+quarter and a year are made of the months in which the place itself is printed.
 
 The breakdowns of a cell are printed, and are in those of the places above it, only where the cell itself is
 printed: as the only one of its channel at a place that is not hidden. Parts add up to their cell, and small
