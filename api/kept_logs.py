@@ -75,12 +75,14 @@ def begin_log(
     origin = read_checkpoint(part).origin
     row = connection.execute(
         "SELECT edge_id, size, (SELECT revoked_at IS NOT NULL FROM edges WHERE id = sender_id) OR NOT EXISTS "
-        "(SELECT 1 FROM counters WHERE counters.edge_id = sender_id) FROM edge_logs WHERE origin = %s "
-        "FOR UPDATE OF edge_logs",
+        "(SELECT 1 FROM counters WHERE counters.edge_id = sender_id), sender_id FROM edge_logs "
+        "WHERE origin = %s FOR UPDATE OF edge_logs",
         (origin,),
     ).fetchone()
     if row is not None:
-        owner, size, free = row
+        owner, size, free, by = row
+        if by == sender.edge:  # another connection of this edge began it just now
+            return lock_log(connection, sender.edge)
         before = _keys(connection, owner)
         if not free:
             raise Refused(

@@ -6,15 +6,16 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api.database import Database
+from api.database import Connection, Database
 from api.edge_logs import EdgeLogs
 from api.enrolment import revoke_edge
 from api.errors import Refused
+from api.kept_logs import Known, lock_log
 from api.settings import LogSettings
 from consent.checkpoint import Checkpoint, Ed25519Signer, peek, sign
 from consent.entry import SessionStarted, body_of
@@ -364,6 +365,23 @@ def test_capture_without_consent_and_answers_of_nobody_do_not_pass_for_a_consent
     ]
     states = "SELECT state FROM consents WHERE session_started_at IS NULL ORDER BY first_index"
     assert column(database, states) == ["given", "refused", "offered", "offered"]
+
+
+def test_a_log_that_another_connection_began_a_moment_ago_is_its_own(
+    logs: EdgeLogs, sent: EdgeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other connection commits between this one's look for its own log and its look for the name."""
+    body = sent.body(0, 1)
+    logs.accept(body, sent.edge.sign(body))
+    looks: list[UUID] = []
+
+    def look(connection: Connection, edge: UUID) -> Known | None:
+        looks.append(edge)
+        return None if len(looks) == 1 else lock_log(connection, edge)
+
+    monkeypatch.setattr("api.edge_logs.lock_log", look)
+    logs.accept(body, sent.edge.sign(body))
+    assert looks[:1] == [sent.edge.id]
 
 
 def test_two_connections_that_send_the_same_parts_make_one_log(
