@@ -28,12 +28,12 @@ import numpy as np
 
 from api.disclosure import Disclosure
 from api.index.alike import ALWAYS, TOLD_APART, Alike, Equal, common, strata_of
+from api.index.breakdown import LEAST_COVERED
 from api.index.figures import Figure, Share
 from api.index.formula import KIOSK
 from api.index.period import Period, Span
 from api.index.reading import Reading, Standing
 from api.statistics import mover
-from api.statistics.standardisation import LEAST_COVERED
 from api.statistics.wilson import NORMAL
 
 FEWEST_PLACES: Final = 2

@@ -15,6 +15,7 @@ from typing import Final
 
 from api.index.breakdown import (
     BANDS,
+    LEAST_COVERED,
     OTHERS,
     Breakdowns,
     Dimension,
@@ -28,7 +29,6 @@ from api.index.breakdown import (
 )
 from api.index.breaking_down import tells
 from api.index.cells import Cell
-from api.statistics.standardisation import LEAST_COVERED
 
 _Join = Callable[[Sequence[Cell]], tuple[Part, ...]]
 

@@ -15,10 +15,10 @@ from api.database import Connection, Database
 from api.disclosure import Disclosure
 from api.index.figures import Figure
 from api.index.formula import kept_formulas
-from api.index.period import Period, Span
+from api.index.period import Period
 from api.index.places import ALL
 from api.index.publication import hidden_places, published_figure
-from api.index.releases import kept_cells, released_months
+from api.index.releases import kept_cells
 from api.interval import Mean, mean_of
 from api.releases import Release
 from api.schema import PPM, next_month
@@ -92,14 +92,6 @@ def read_places(
             )
             for place in places
         }
-
-
-def read_course(database: Database, place: str, span: Span, disclosure: Disclosure) -> tuple[Reading, ...]:
-    """Return every released period of a place, oldest first."""
-    with database.transaction() as connection:
-        months = released_months(connection)
-    periods = sorted({Period.holding(month, span) for month in months})
-    return tuple(read_places(database, [place], period, disclosure)[place] for period in periods)
 
 
 def released_places(database: Database, period: Period) -> tuple[str, ...]:

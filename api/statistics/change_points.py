@@ -51,7 +51,7 @@ class DayShare:
 
     Attributes:
         day: The calendar day.
-        share: Satisfied, 0 to 1; plain or standardised.
+        share: Satisfied, 0 to 1.
         n_eff: Ballots of a plain sample with the same variance.
     """
 

@@ -26,7 +26,6 @@ from api.statistics.change_points import (
     spread_of,
 )
 from api.statistics.run_length import Chart, average_run_length, limit_for
-from api.statistics.standardisation import Ballots, MixInvalid, Stratum, standardise
 
 FIRST = date(2026, 1, 1)
 
@@ -210,54 +209,3 @@ def test_the_interval_of_a_delay_holds_it_as_often_as_said(seed: int) -> None:
             held[part] += found.low <= math.ceil(math.log(1 - part) / math.log(0.95)) <= found.high
     assert min(held.values()) >= 0.92 * 400, held
     assert _quantile([1.0, math.inf, math.inf], 0.9).value == math.inf
-
-
-MORNING = Stratum("morning", "land")
-EVENING = Stratum("afternoon", "civil")
-NEW = Stratum("morning", "new")
-
-
-def test_a_share_is_weighed_as_the_reference_was() -> None:
-    day = {MORNING: Ballots(30, 15), EVENING: Ballots(10, 9), NEW: Ballots(50, 0)}
-    found = standardise(day, {MORNING: 100, EVENING: 300})
-    assert found is not None
-    assert found.share == pytest.approx(0.25 * 0.5 + 0.75 * 0.9)
-    assert found.covered == 1.0
-    assert 10 < found.n_eff < 40
-
-
-def test_the_same_mix_gives_the_plain_share_and_about_all_ballots() -> None:
-    found = standardise({MORNING: Ballots(60, 45), EVENING: Ballots(40, 30)}, {MORNING: 6, EVENING: 4})
-    assert found is not None
-    assert found.share == pytest.approx(0.75)
-    assert 99 < found.n_eff <= 100
-
-
-@pytest.mark.parametrize(("missing", "given"), [(10, True), (30, False)])
-def test_a_day_without_much_of_the_mix_has_no_figure(missing: int, *, given: bool) -> None:
-    found = standardise({MORNING: Ballots(20, 10)}, {MORNING: 100 - missing, EVENING: missing})
-    assert (found is not None) is given
-    assert standardise({}, {MORNING: 1}) is None
-
-
-def test_a_reference_without_visits_is_refused() -> None:
-    with pytest.raises(MixInvalid, match="no visits"):
-        standardise({MORNING: Ballots(20, 10)}, {MORNING: 0})
-    with pytest.raises(MixInvalid, match="count them again"):
-        Ballots(3, 4)
-
-
-def test_a_change_of_mix_alone_moves_no_standardised_chart() -> None:
-    """Procedure A pleases 95 of 100, B 70; from day 30 on most visits are of B."""
-    reference = {MORNING: 80, EVENING: 20}
-    raw, fair = [], []
-    for index in range(60):
-        many, few = (40, 20) if index < 30 else (20, 40)
-        day = {MORNING: Ballots(many, round(many * 0.95)), EVENING: Ballots(few, round(few * 0.7))}
-        total = sum(of.satisfied for of in day.values()) / 60
-        raw.append(DayShare(FIRST + timedelta(index), total, 60))
-        found = standardise(day, reference)
-        assert found is not None
-        fair.append(DayShare(FIRST + timedelta(index), found.share, found.n_eff))
-    assert [change.direction for change in chart(raw).changes] == ["fell"]
-    assert chart(fair).changes == ()

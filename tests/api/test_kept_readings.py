@@ -17,7 +17,7 @@ from api.accounts import Accounts
 from api.database import Database
 from api.disclosure import Disclosure
 from api.index.period import Period, Span
-from api.index.reading import Reading, Standing, read_course, read_places, released_places
+from api.index.reading import Reading, Standing, read_places, released_places
 from api.index.releases import release_month
 from api.metrics import Metrics
 from api.organisation.tree_import import import_tree
@@ -120,8 +120,8 @@ def test_what_stands_on_days_follows_a_counter_that_moves(
 
 
 def test_a_course_is_read_once(database: Database, readings: KeptReadings, counted: Counted) -> None:
-    expected = read_course(database, FIGURED, Span.MONTH, DISCLOSURE)
-    assert [reading.period.first for reading in expected] == [BEFORE, MONTH]
+    periods = [Period(month, Span.MONTH) for month in (BEFORE, MONTH)]
+    expected = tuple(read_places(database, [FIGURED], period, DISCLOSURE)[FIGURED] for period in periods)
     for most in (25, 2, 1):
         assert readings.course(FIGURED, Span.MONTH, DISCLOSURE, most) == expected[-most:]
     assert len(counted.asked) == 2
