@@ -19,7 +19,7 @@ OTHERS: Final = ""
 BOTH_SIDES: Final = 2
 """Fewest satisfied, and fewest other ballots of a part: with one, that person knows what all others said."""
 LEAST_COVERED: Final = 0.8
-"""Smallest part of the ballots that must be told apart to break a place down, or to hold it against another."""
+"""Smallest part of the ballots that must be told apart to break a place down, or to compare it."""
 _BETWEEN_DAYS, _BETWEEN_NAMES = "/", "|"
 
 
